@@ -1,0 +1,182 @@
+"""exchange.toml as values: one file per administration, everything else is derived from it. Loading it stands in `load`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from schemas.names import HOUSE, STREAM_TYPES, EventType, Party
+
+Country = Annotated[str, Field(pattern=r"^[a-z]{2}$", description="ISO 3166-1 alpha-2 in lower case, such as tj")]
+UnitName = Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=40)]
+Port = Annotated[int, Field(ge=1, le=65535)]
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class KeyPair(_Table):
+    """A private key (PEM, mode 0600) and its certificate, leaf first, intermediates behind it."""
+
+    certificate: Path
+    key: Path
+
+
+class Management(_Table):
+    """RabbitMQ's management API, used by `panj topology` and `panj status` only."""
+
+    url: str = Field(pattern=r"^https?://", description="such as http://127.0.0.1:15672")
+    user: str = "panj-admin"
+    password_file: Path
+
+
+class BrokerSettings(_Table):
+    """This administration's own broker. `ca` is the only authority that it and its clients trust."""
+
+    host: str = "127.0.0.1"
+    port: Port = 5671
+    server_name: str | None = Field(default=None, description="the name in the broker's certificate, where it is not `host`")
+    ca: Path
+    cluster_name: str = Field(pattern=r"^[a-z0-9.-]+$")
+    management: Management
+
+
+class ConsumerSettings(_Table):
+    """One consumer of the house: its queue, the types it takes, and the module that defines it with `@consumer`."""
+
+    queue: UnitName
+    types: tuple[EventType, ...] = Field(min_length=1)
+    handler: str = Field(pattern=r"^[a-z_][a-z0-9_.]*$", description="a Python module, such as consumers.loaders.record")
+
+
+class House(KeyPair):
+    """The customs house: the receiver of record, its database and its consumers."""
+
+    database: str = Field(description="an SQLAlchemy URL: sqlite:///… or postgresql+psycopg://…")
+    consumers: tuple[ConsumerSettings, ...] = ()
+
+
+class Post(KeyPair):
+    """A border post: its outbox and the directory that it watches."""
+
+    outbox: str = Field(description="an SQLAlchemy URL; at posts sqlite:///…")
+    watch: Path
+
+
+class Release(_Table):
+    """What may leave: the fields of one type that one destination may see, for which purpose, on which legal basis.
+
+    A field is a dotted path into the data; `items` releases whole items, `items.hs_code` one field of each, `*` everything.
+    """
+
+    type: EventType
+    fields: tuple[str, ...] = Field(min_length=1)
+    purpose: str = Field(pattern=r"^[a-z0-9-]{1,64}$", description="such as customs-control")
+    legal_basis: str = Field(min_length=1, max_length=200)
+
+    @model_validator(mode="after")
+    def _is_stream_type(self) -> Release:
+        if self.type not in STREAM_TYPES:
+            raise ValueError(f"only declarations and crossing events are released, not {self.type.value}")
+        return self
+
+
+class Link(KeyPair):
+    """How our broker reaches the partner's to pull from it. The broker reads these files itself; the partner's CA issued `certificate`."""
+
+    host: str
+    port: Port = 5671
+    server_name: str | None = Field(default=None, description="the name in the partner broker's certificate, where it is not `host`")
+    ca: Path
+    reconnect_delay_seconds: int = Field(default=5, ge=1, le=300)
+    federation_queue_max_bytes: int = Field(default=2 * 1024**3, ge=1024**2)
+    line_kbit_per_second: int | None = Field(default=None, ge=8, description="set on slow lines: a bundle stays under some seconds of it")
+
+
+class Partner(_Table):
+    """A neighbouring administration: the anchor pinned to it, its CRLs, the link to it, and what it is released."""
+
+    anchor: Path
+    crls: Path
+    loads: frozenset[EventType] = Field(description="the types that its customs house takes")
+    link: Link
+    releases: tuple[Release, ...] = ()
+
+
+class Home(_Table):
+    """What our own posts send to our own house: import declarations by default, never over the frontier."""
+
+    anchor: Path
+    crls: Path
+    releases: tuple[Release, ...] = ()
+
+
+class RelaySettings(_Table):
+    """The credit window and the patience of resends, per destination."""
+
+    window_events: int = Field(default=5_000, ge=1, le=1_000_000)
+    window_bytes: int = Field(default=16 * 1024**2, ge=64 * 1024)
+    beacon_seconds: float = Field(default=10, gt=0, le=3600)
+    resend_grace_seconds: float = Field(default=30, gt=0, le=86_400)
+
+
+class Settings(_Table):
+    """One administration. Paths are absolute once loaded: in the file they are relative to its directory."""
+
+    country: Country
+    environment: str = Field(pattern=r"^[a-z][a-z0-9-]{0,31}$", description="production, test, …: must equal the partner's")
+    time_zone: str
+    clock_tolerance_seconds: int = Field(default=300, ge=0, le=86_400)
+    code_lists: Path | None = None
+    broker: BrokerSettings
+    house: House | None = None
+    posts: dict[UnitName, Post] = Field(default_factory=dict)
+    partners: dict[Country, Partner] = Field(default_factory=dict)
+    home: Home | None = None
+    relay: RelaySettings = RelaySettings()
+    log_format: Literal["json", "console"] = "json"
+
+    @property
+    def house_party(self) -> Party:
+        """Our own customs house."""
+        return Party(self.country, HOUSE)
+
+    def post_party(self, name: str) -> Party:
+        """One of our own posts."""
+        return Party(self.country, name)
+
+    @property
+    def parties(self) -> tuple[Party, ...]:
+        """All units of this administration that the settings name, the house first."""
+        house = (self.house_party,) if self.house else ()
+        return house + tuple(self.post_party(name) for name in sorted(self.posts))
+
+    @property
+    def lanes(self) -> tuple[str, ...]:
+        """The virtual hosts of our broker: one per partner, and our own country's where the home lane is used."""
+        return tuple(sorted(self.partners)) + ((self.country,) if self.home else ())
+
+    def releases_to(self, country: str) -> tuple[Release, ...]:
+        """What leaves for that country's house; for our own country, what the home lane carries."""
+        if country == self.country:
+            return self.home.releases if self.home else ()
+        return self.partners[country].releases
+
+    @model_validator(mode="after")
+    def _hangs_together(self) -> Settings:
+        if self.country in self.partners:
+            raise ValueError(f"partners.{self.country}: an administration is not its own partner; its own lane is [home]")
+        if HOUSE in self.posts:
+            raise ValueError(f"posts.{HOUSE}: the name is the customs house's own")
+        taken: dict[EventType, str] = {}
+        for consumer in self.house.consumers if self.house else ():
+            for event_type in consumer.types:
+                if event_type in taken:
+                    raise ValueError(
+                        f"house.consumers: {event_type.value} is taken by {taken[event_type]!r} and {consumer.queue!r}; one consumer answers for a type"
+                    )
+                taken[event_type] = consumer.queue
+        return self

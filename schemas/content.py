@@ -1,0 +1,64 @@
+"""Which model checks the `data` of which type, and how a fault found by pydantic becomes coded problems."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from schemas.control import Beacon, Crl, Manifest, ManifestAnswer, Receipt
+from schemas.crossing import CrossingEvent
+from schemas.declarations import ExportDeclaration, ImportDeclaration, TransitDeclaration
+from schemas.errors import ContentError, Problem, shown
+from schemas.limits import PROBLEMS
+from schemas.names import EventType
+
+StreamData = ExportDeclaration | ImportDeclaration | TransitDeclaration | CrossingEvent
+
+MODELS: dict[str, type[BaseModel]] = {
+    EventType.EXPORT_DECLARATION: ExportDeclaration,
+    EventType.IMPORT_DECLARATION: ImportDeclaration,
+    EventType.TRANSIT_DECLARATION: TransitDeclaration,
+    EventType.CROSSING_EVENT: CrossingEvent,
+    EventType.RECEIPT: Receipt,
+    EventType.BEACON: Beacon,
+    EventType.CRL: Crl,
+    EventType.MANIFEST: Manifest,
+    EventType.MANIFEST_ANSWER: ManifestAnswer,
+}
+
+
+def validate(event_type: str, data: dict[str, Any]) -> Any:
+    """Check `data` against the model of its type and give the model's value; ContentError with up to 20 problems otherwise."""
+    model = MODELS.get(event_type)
+    if model is None:
+        raise ContentError("type-unknown", "no such type in this version of the protocol", field="type", value=event_type)
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        raise ContentError.of(problems_of(error)) from None
+
+
+def problems_of(error: ValidationError, prefix: str = "") -> tuple[Problem, ...]:
+    """Turn pydantic's findings into coded problems, `schema-<pydantic's type>` by kind of fault, the first 20."""
+    return tuple(
+        Problem(
+            code=_code_of(finding["type"], finding.get("ctx", {})),
+            text=finding["msg"].removeprefix("Value error, ")[:500],
+            field=(prefix + ".".join(str(step) for step in finding["loc"]))[:200] or None,
+            value=None if isinstance(finding["input"], (dict, list, tuple)) else shown(finding["input"]),
+        )
+        for finding in error.errors(include_url=False)[:PROBLEMS]
+    )
+
+
+def _code_of(kind: str, context: dict[str, Any]) -> str:
+    if kind == "missing":
+        return "field-missing"
+    if kind == "extra_forbidden":
+        return "field-unknown"
+    if kind == "code_unknown":
+        return "code-unknown"
+    if kind == "value_error":
+        return "rule-broken"
+    return "field-invalid"

@@ -1,0 +1,194 @@
+"""Export, import and transit declarations as they are exchanged, with their items.
+
+Identity is (administration, office_code, registration_year, registration_number); a later version says what it corrects and why.
+Names follow the WCO Data Model; docs/data-model.md maps each to ASYCUDA's SAD and the WCO declaration. Money and masses are
+decimals, written in JSON as strings; instants keep the offset of their place.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+from decimal import Decimal
+from enum import StrEnum
+from typing import Annotated, Any
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
+
+from schemas.codelists import (
+    ContainerNumber,
+    CountryCode,
+    CurrencyCode,
+    HsCode,
+    Incoterm,
+    OfficeCode,
+    PackageKind,
+    TransportMode,
+)
+from schemas.limits import ITEMS, TEXT_CHARACTERS
+from schemas.text import Text
+
+Administration = Annotated[str, Field(pattern=r"^[a-z]{2}$", description="the customs administration: ISO 3166-1 alpha-2, lower case")]
+Amount = Annotated[Decimal, Field(ge=0, max_digits=18, decimal_places=4)]
+MassKg = Annotated[Decimal, Field(ge=0, max_digits=16, decimal_places=6)]
+Quantity = Annotated[Decimal, Field(ge=0, max_digits=16, decimal_places=6)]
+Name = Annotated[Text, Field(max_length=300)]
+Code = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9./ _-]*$", max_length=40)]
+Plate = Annotated[Text, Field(min_length=1, max_length=40)]
+RegistrationNumber = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9/._-]*$", max_length=40)]
+
+
+class Part(BaseModel):
+    """A part of what is exchanged: unknown fields are refused, values are immutable."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class MessageFunction(StrEnum):
+    """What this version does (WCO element 017): the first one, a correction, or a cancellation."""
+
+    ORIGINAL = "original"
+    AMENDMENT = "amendment"
+    CANCELLATION = "cancellation"
+
+
+class Document(Part):
+    """A document attached or a previous one referred to (SAD boxes 44 and 40)."""
+
+    type_code: Code
+    reference: Annotated[Text, Field(min_length=1, max_length=140)]
+    issued_on: date | None = None
+    issuer: Name | None = None
+
+
+class Item(Part):
+    """One goods item (WCO GovernmentAgencyGoodsItem; SAD boxes 31 to 46)."""
+
+    number: int = Field(ge=1, le=ITEMS)
+    hs_code: HsCode
+    national_code: str | None = Field(default=None, pattern=r"^[0-9A-Z]{1,8}$")
+    description: Annotated[Text, Field(min_length=1, max_length=TEXT_CHARACTERS)] | None = None
+    origin_country: CountryCode | None = None
+    gross_mass_kg: MassKg | None = None
+    net_mass_kg: MassKg | None = None
+    package_count: Quantity | None = None
+    package_kind: PackageKind | None = None
+    supplementary_quantity: Quantity | None = None
+    supplementary_unit: Code | None = None
+    procedure_code: str | None = Field(default=None, pattern=r"^[0-9A-Z]{2,7}$")
+    national_procedure: Code | None = None
+    item_price: Amount | None = None
+    statistical_value: Amount | None = None
+    container_numbers: tuple[ContainerNumber, ...] = Field(default=(), max_length=99)
+    documents: tuple[Document, ...] = Field(default=(), max_length=99)
+    previous_documents: tuple[Document, ...] = Field(default=(), max_length=99)
+
+
+class Guarantee(Part):
+    """What secures the duties of a transit (SAD box 52; NCTS Guarantee)."""
+
+    type_code: Code
+    reference: Annotated[Text, Field(max_length=60)] | None = None
+    amount: Amount | None = None
+    currency: CurrencyCode | None = None
+
+
+class Declaration(Part):
+    """What every declaration carries. A cancellation needs nothing but its identity, what it cancels, and why."""
+
+    administration: Administration
+    office_code: OfficeCode
+    registration_year: int = Field(ge=1990, le=2199)
+    registration_number: RegistrationNumber
+    version: int = Field(default=1, ge=1, le=9_999)
+    message_function: MessageFunction = MessageFunction.ORIGINAL
+    corrects: int | None = Field(default=None, ge=1, le=9_999, description="the version that this one replaces or cancels")
+    correction_reason: Annotated[Text, Field(min_length=1, max_length=500)] | None = None
+    registered_on: date | None = None
+    accepted_at: AwareDatetime | None = Field(default=None, description="with the offset of its place: +05:00 Dushanbe, +04:30 Kabul")
+    local_reference: Annotated[Text, Field(min_length=1, max_length=60)] | None = None
+    declaration_type: Code | None = None
+    exporter_id: Code | None = None
+    exporter_name: Name | None = None
+    consignee_id: Code | None = None
+    consignee_name: Name | None = None
+    declarant_id: Code | None = None
+    declarant_name: Name | None = None
+    export_country: CountryCode | None = None
+    destination_country: CountryCode | None = None
+    border_transport_mode: TransportMode | None = None
+    inland_transport_mode: TransportMode | None = None
+    vehicle_ids: tuple[Plate, ...] = Field(default=(), max_length=50)
+    vehicle_nationality: CountryCode | None = None
+    inland_vehicle_ids: tuple[Plate, ...] = Field(default=(), max_length=50)
+    containerised: bool | None = None
+    container_numbers: tuple[ContainerNumber, ...] = Field(default=(), max_length=999)
+    seal_numbers: tuple[Annotated[Text, Field(min_length=1, max_length=40)], ...] = Field(default=(), max_length=999)
+    incoterm: Incoterm | None = None
+    exit_office: OfficeCode | None = None
+    entry_office: OfficeCode | None = None
+    invoice_amount: Amount | None = None
+    invoice_currency: CurrencyCode | None = None
+    freight_amount: Amount | None = None
+    freight_currency: CurrencyCode | None = None
+    insurance_amount: Amount | None = None
+    insurance_currency: CurrencyCode | None = None
+    gross_mass_kg: MassKg | None = None
+    package_count: Quantity | None = None
+    item_count: int | None = Field(default=None, ge=0, le=ITEMS)
+    items: tuple[Item, ...] = Field(default=(), max_length=ITEMS)
+    documents: tuple[Document, ...] = Field(default=(), max_length=99)
+    previous_documents: tuple[Document, ...] = Field(default=(), max_length=99)
+    extensions: dict[str, Any] = Field(default_factory=dict, max_length=200, description="what a source carries and this model does not")
+
+    @property
+    def reference(self) -> str:
+        """The declaration's name among all its versions: `TJ/<office>/<year>/<number>`; an event's `subject`."""
+        return declaration_reference(self.administration, self.office_code, self.registration_year, self.registration_number)
+
+    @model_validator(mode="after")
+    def _versions_make_sense(self) -> Declaration:
+        if self.message_function is MessageFunction.ORIGINAL:
+            if self.version != 1 or self.corrects is not None:
+                raise ValueError("an original has version 1 and corrects nothing")
+        else:
+            if self.corrects is None or not self.corrects < self.version:
+                raise ValueError("an amendment or cancellation names the earlier version that it corrects")
+            if self.correction_reason is None:
+                raise ValueError("an amendment or cancellation gives its correction_reason")
+        if self.message_function is not MessageFunction.CANCELLATION and not self.items:
+            raise ValueError("a declaration has at least one item")
+        return self
+
+    @model_validator(mode="after")
+    def _items_agree(self) -> Declaration:
+        numbers = [item.number for item in self.items]
+        if numbers != sorted(set(numbers)):
+            raise ValueError("item numbers rise and are unique")
+        if self.items and self.item_count is not None and self.item_count != len(self.items):
+            raise ValueError(f"item_count is {self.item_count}, but there are {len(self.items)} items")
+        return self
+
+
+class ExportDeclaration(Declaration):
+    """Goods that leave the administration's territory."""
+
+
+class ImportDeclaration(Declaration):
+    """Goods that enter it. Stays on its own side unless it is released."""
+
+
+class TransitDeclaration(Declaration):
+    """Goods that cross under customs control, secured by a guarantee."""
+
+    departure_office: OfficeCode | None = None
+    destination_office: OfficeCode | None = None
+    transit_offices: tuple[OfficeCode, ...] = Field(default=(), max_length=9)
+    principal_id: Code | None = None
+    principal_name: Name | None = None
+    guarantee: Guarantee | None = None
+    time_limit_on: date | None = None
+
+
+def declaration_reference(administration: str, office_code: str, year: int, number: str) -> str:
+    """`TJ/<office>/<year>/<number>`: the identity in one line."""
+    return f"{administration.upper()}/{office_code}/{year}/{number}"

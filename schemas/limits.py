@@ -1,0 +1,16 @@
+"""The protocol's limits, each checked before the work that it bounds. `docs/protocol.md` lists them; tests stand just past each."""
+
+from __future__ import annotations
+
+BUNDLE_EVENTS = 500  # events under one signature; 500 digests are 58 kB of header
+HEADER_BYTES = 100_000  # the `jws` header; all headers of an AMQP message must fit one frame (131,072 bytes)
+BODY_BYTES = 4 * 1024 * 1024  # a bundle's body as it travels
+UNPACKED_BYTES = 16 * 1024 * 1024  # a bundle's body after gunzip
+EVENT_BYTES = 1024 * 1024  # one event's exact bytes: a declaration of 999 items is about 500 kB
+JSON_DEPTH = 12  # nesting of objects and arrays in an event
+TEXT_CHARACTERS = 2_000  # any one string in an event's data
+ITEMS = 999  # items of a declaration (SAD box 5 has three digits)
+CHAIN_CERTIFICATES = 3  # the leaf and at most two intermediates; the anchor never travels
+RECEIPT_ANSWERS = 500  # events answered by one receipt
+PROBLEMS = 20  # coded problems told per refused event
+INTEGER = 2**53 - 1  # beyond it JSON readers disagree (RFC 8259, section 6)
