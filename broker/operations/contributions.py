@@ -1,0 +1,71 @@
+"""What each package adds to `panj status` and `panj trace`, as values found through entry points; printing stands in `status` and `trace`.
+
+A package contributes a function `observe(settings) -> Iterable[Reading]` under the entry-point group "panj.status", and
+`trace(settings, reference) -> Iterable[Step]` under "panj.trace".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from enum import IntEnum
+from importlib.metadata import entry_points
+
+from broker.settings.model import Settings
+from schemas.errors import PanjError
+
+
+class Attention(IntEnum):
+    """How much a reading needs a person: the higher, the sooner."""
+
+    FINE = 0
+    WATCH = 1
+    ACT = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One line of `panj status`: of what (`subject`), which figure (`name`), its value with unit, and what to do where it needs a person."""
+
+    subject: str
+    name: str
+    value: str | int | float | None
+    unit: str = ""
+    attention: Attention = Attention.FINE
+    advice: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step of a declaration's life on this side; `version` is the declaration's."""
+
+    at_utc: datetime
+    where: str
+    what: str
+    reference: str
+    version: int
+    event_id: str
+    detail: str = ""
+
+
+def readings(settings: Settings) -> list[Reading]:
+    """Ask every contributor; what needs attention first. One that fails is itself a reading that needs a person."""
+    found: list[Reading] = []
+    for name, observe in _contributors("panj.status"):
+        try:
+            found.extend(observe(settings))
+        except PanjError as error:
+            found.append(Reading(name, "unreadable", error.code, attention=Attention.ACT, advice=str(error)))
+    return sorted(found, key=lambda reading: (-reading.attention, reading.subject, reading.name))
+
+
+def steps(settings: Settings, reference: str) -> list[Step]:
+    """Ask every contributor for a declaration's steps, oldest first."""
+    found = [step for _, trace in _contributors("panj.trace") for step in trace(settings, reference)]
+    return sorted(found, key=lambda step: (step.at_utc, step.version, step.event_id))
+
+
+def _contributors(group: str) -> Iterator[tuple[str, Callable[..., Iterable[object]]]]:
+    for point in sorted(entry_points(group=group), key=lambda point: point.name):
+        yield point.name, point.load()
