@@ -1,0 +1,285 @@
+"""The trust store: one anchor pinned to each country, its CRLs, and the verdict whether a chain of certificates speaks for a unit.
+
+Signatures over bundles are checked in `signing` with the key that a verdict gives. Paths are built by cryptography's own verifier
+(RFC 5280 section 6.1 with the checks of the CA/B profile for CA certificates); what is Panj's own rule is checked here:
+the anchor is the one of the country in the leaf's one URN, a P-256 key with digitalSignature, the receiver's clock ± tolerance, and
+the newest CRL.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import itertools
+import os
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import structlog
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509 import verification
+
+from broker.settings.model import Settings
+from broker.trust.crls import CrlShelf
+from broker.trust.keys import fingerprint_of, read_certificates, uris_of
+from schemas.errors import DistrustError, SettingsError
+from schemas.limits import CHAIN_CERTIFICATES
+from schemas.names import Party
+
+log = structlog.get_logger()
+
+_VERDICTS = 4_096  # chains remembered: more than all units of all partners; a flood of strange ones only costs the memory of it
+_BROKEN = (ValueError, UnsupportedAlgorithm, x509.DuplicateExtension, x509.UnsupportedGeneralNameType, x509.InvalidVersion)
+
+
+@dataclass(frozen=True, slots=True)
+class Speaker:
+    """The verdict on a chain: it speaks for `urn` from `not_before_utc` to `not_after_utc` (of the whole path), with `key`."""
+
+    urn: str
+    country: str
+    fingerprint: str
+    not_before_utc: datetime
+    not_after_utc: datetime
+    key: ec.EllipticCurvePublicKey = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Expiry:
+    """When something of the trust store runs out: `kind` is `anchor` or `crl`; `state` is `current`, `expired` or `missing`."""
+
+    kind: str
+    country: str
+    expires_at_utc: datetime | None
+    state: str
+    crl_number: int | None = None
+
+
+class _Anchor:
+    """One country's pinned certificate and where it was read from."""
+
+    def __init__(self, country: str, path: Path) -> None:
+        self.country = country
+        self.path = path
+        self._stamp = self._stat()
+        self.certificate = _one_certificate(path)
+
+    def reload(self) -> bool:
+        """Read the file again where it changed; a broken one is logged, and the anchor that was pinned stays."""
+        stamp = self._stat()
+        if stamp == self._stamp:
+            return False
+        self._stamp = stamp
+        try:
+            self.certificate = _one_certificate(self.path)
+        except SettingsError as error:
+            log.warning("anchor.refused", country=self.country, reason=str(error))
+            return False
+        log.info("anchor.taken", country=self.country, fingerprint=fingerprint_of(self.certificate))
+        return True
+
+    def _stat(self) -> tuple[int, int, int] | None:
+        try:
+            stat = os.stat(self.path)
+        except OSError:
+            return None
+        return stat.st_mtime_ns, stat.st_size, stat.st_ino
+
+
+class TrustStore:
+    """Whom we believe. Safe to use from several threads; `reload` is cheap while no file has changed."""
+
+    def __init__(self, anchors: Mapping[str, Path], crls: Mapping[str, Path], tolerance_seconds: float = 300) -> None:
+        """Pin each country's anchor (one certificate in PEM); `crls` names each country's directory. SettingsError for a broken anchor."""
+        self._tolerance = timedelta(seconds=tolerance_seconds)
+        self._lock = threading.Lock()
+        self._anchors = {country: _Anchor(country, path) for country, path in anchors.items()}
+        self._shelves = {country: CrlShelf(country, crls[country]) for country in anchors if country in crls}
+        self._verdicts: dict[tuple[str, ...], Speaker] = {}
+        self._intermediates: dict[str, dict[str, x509.Certificate]] = {}
+        self.reload()
+
+    @classmethod
+    def of(cls, settings: Settings) -> TrustStore:
+        """The trust store that exchange.toml describes: every partner's anchor, and our own where the home lane is used."""
+        anchors = {country: partner.anchor for country, partner in settings.partners.items()}
+        crls = {country: partner.crls for country, partner in settings.partners.items()}
+        if settings.home is not None:
+            anchors[settings.country], crls[settings.country] = settings.home.anchor, settings.home.crls
+        return cls(anchors, crls, settings.clock_tolerance_seconds)
+
+    def reload(self) -> bool:
+        """Take up changed anchors and CRLs; say whether anything changed. Verdicts given before are then judged afresh."""
+        with self._lock:
+            changed = [anchor.reload() for anchor in self._anchors.values()] + [shelf.reload() for shelf in self._shelves.values()]
+            if any(changed):
+                self._verdicts = {}
+                for country, shelf in self._shelves.items():
+                    shelf.newest(self._anchors[country].certificate)
+            return any(changed)
+
+    def speaker(self, x5c: Sequence[str], country: str | None, now_utc: datetime) -> Speaker:
+        """Judge a chain as it travels (base64 of DER, leaf first); DistrustError `trust-…` says why it does not speak for anyone.
+
+        `country`, where given, is the only one that may speak. A verdict is remembered until the path expires or a file changes.
+        """
+        chain = tuple(x5c)
+        verdicts = self._verdicts  # a reload meanwhile swaps the dictionary: what is then stored in the old one is forgotten
+        found = verdicts.get(chain)
+        if found is None:
+            found = self._judge(chain, country, now_utc)
+            if len(verdicts) >= _VERDICTS:
+                verdicts.clear()
+            verdicts[chain] = found
+        if country is not None and found.country != country:
+            raise DistrustError("trust-country-mismatch", f"only {country} may speak here", field="x5c", value=found.urn)
+        self._within(found.not_before_utc, found.not_after_utc, now_utc)
+        return found
+
+    def take_crl(self, country: str, der: bytes) -> bool:
+        """Keep a CRL that came as a control event from `country`; say whether it was newer than the one held.
+
+        DistrustError `crl-invalid` unless it is signed by the country's anchor or by an intermediate of it seen in a trusted chain.
+        """
+        with self._lock:
+            shelf = self._shelves.get(country)
+            if shelf is None:
+                raise DistrustError(
+                    "trust-country-unknown", "no anchor is pinned, or no directory for CRLs is set, for the country", value=country
+                )
+            issuers = (self._anchors[country].certificate, *self._intermediates.get(country, {}).values())
+            last = DistrustError("crl-invalid", "the CRL is not signed by its authority", value=country)
+            for issuer in issuers:
+                try:
+                    taken = shelf.take(der, issuer)
+                except DistrustError as error:
+                    last = error
+                    continue
+                if taken:
+                    shelf.newest(issuer)
+                    self._verdicts = {}
+                return taken
+            raise last
+
+    def expiries(self, now_utc: datetime) -> list[Expiry]:
+        """Anchors and CRLs (of the anchors) with the day they run out, for `panj status`. An expired CRL is an alarm, it parks nothing."""
+        with self._lock:
+            found = []
+            for country, anchor in sorted(self._anchors.items()):
+                until = anchor.certificate.not_valid_after_utc
+                found.append(Expiry("anchor", country, until, "expired" if until < now_utc else "current"))
+                shelf = self._shelves.get(country)
+                crl = shelf.newest(anchor.certificate) if shelf else None
+                if crl is None:
+                    found.append(Expiry("crl", country, None, "missing"))
+                else:
+                    state = "expired" if crl.next_update_utc < now_utc else "current"
+                    found.append(Expiry("crl", country, crl.next_update_utc, state, crl.number))
+            return found
+
+    def _judge(self, x5c: tuple[str, ...], country: str | None, now_utc: datetime) -> Speaker:
+        leaf, *above = _certificates(x5c)
+        try:
+            party, key = _unit_of(leaf)
+            _refuse_other_country(party, country)
+            anchor = self._anchors.get(party.country)
+            if anchor is None:
+                raise DistrustError("trust-country-unknown", "no anchor is pinned for the country", field="x5c", value=party.urn)
+            path = (leaf, *above, anchor.certificate)
+            since = max(each.not_valid_before_utc for each in path)
+            until = min(each.not_valid_after_utc for each in path)
+            self._within(since, until, now_utc)
+            _check_path(path, min(max(now_utc, since), until))
+            with self._lock:
+                self._check_revocation(party.country, path)
+            return Speaker(party.urn, party.country, fingerprint_of(leaf), since, until, key)
+        except _BROKEN as error:
+            raise DistrustError("trust-certificate-unreadable", f"a certificate is broken: {type(error).__name__}", field="x5c") from None
+
+    def _check_revocation(self, country: str, path: tuple[x509.Certificate, ...]) -> None:
+        for intermediate in path[1:-1]:
+            self._intermediates.setdefault(country, {})[fingerprint_of(intermediate)] = intermediate
+        shelf = self._shelves.get(country)
+        for issued, issuer in itertools.pairwise(path):
+            crl = shelf.newest(issuer) if shelf else None
+            if crl is not None and crl.revokes(issued.serial_number):
+                raise DistrustError(
+                    "trust-revoked", "a certificate of the chain is revoked", field="x5c", value=f"{issued.serial_number:x}"
+                )
+
+    def _within(self, since: datetime, until: datetime, now_utc: datetime) -> None:
+        if now_utc + self._tolerance < since:
+            raise DistrustError("trust-not-yet-valid", "a certificate of the chain is not valid yet", field="x5c", value=since.isoformat())
+        if now_utc - self._tolerance > until:
+            raise DistrustError("trust-expired", "a certificate of the chain has expired", field="x5c", value=until.isoformat())
+
+
+def _one_certificate(path: Path) -> x509.Certificate:
+    certificates = read_certificates(path)
+    if len(certificates) != 1:
+        raise SettingsError("anchor-count", "an anchor file holds exactly one certificate", field=str(path), value=len(certificates))
+    return certificates[0]
+
+
+def _certificates(x5c: tuple[str, ...]) -> list[x509.Certificate]:
+    if not 1 <= len(x5c) <= CHAIN_CERTIFICATES:
+        raise DistrustError("trust-chain-length", "x5c holds the leaf and at most two intermediates", field="x5c", value=len(x5c))
+    found = []
+    for text in x5c:
+        try:
+            der = base64.b64decode(text, validate=True)
+            if base64.b64encode(der).decode() != text:
+                raise ValueError("not canonical")
+            found.append(x509.load_der_x509_certificate(der))
+        except (*_BROKEN, binascii.Error):
+            raise DistrustError("trust-certificate-unreadable", "not a certificate in base64 of DER", field="x5c") from None
+    return found
+
+
+def _unit_of(leaf: x509.Certificate) -> tuple[Party, ec.EllipticCurvePublicKey]:
+    """The unit that a leaf names and its key, by Panj's own rules: one URN, P-256, digitalSignature, no authority."""
+    uris = uris_of(leaf)
+    try:
+        party = Party.of_urn(uris[0] if len(uris) == 1 else "")
+    except ValueError:
+        raise DistrustError("trust-name", "the leaf must carry exactly one URI, a customs URN", field="x5c", value=uris) from None
+    key = leaf.public_key()
+    if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1):
+        raise DistrustError("trust-curve", "the leaf's key is not on the curve P-256", field="x5c", value=party.urn)
+    try:
+        usage = leaf.extensions.get_extension_for_class(x509.KeyUsage).value
+    except x509.ExtensionNotFound:
+        usage = None
+    if usage is None or not usage.digital_signature:
+        raise DistrustError("trust-usage", "the leaf's key usage is not digitalSignature", field="x5c", value=party.urn)
+    return party, key
+
+
+def _refuse_other_country(party: Party, country: str | None) -> None:
+    if country is not None and party.country != country:
+        raise DistrustError("trust-country-mismatch", f"only {country} may speak here", field="x5c", value=party.urn)
+
+
+def _check_path(path: tuple[x509.Certificate, ...], at_utc: datetime) -> None:
+    leaf, *intermediates, anchor = path
+    verifier = (
+        verification.PolicyBuilder()
+        .store(verification.Store([anchor]))
+        .time(at_utc.astimezone(UTC).replace(tzinfo=None))
+        .max_chain_depth(CHAIN_CERTIFICATES - 1)
+        .extension_policies(
+            ca_policy=verification.ExtensionPolicy.webpki_defaults_ca(), ee_policy=verification.ExtensionPolicy.permit_all()
+        )
+        .build_client_verifier()
+    )
+    try:
+        found = verifier.verify(leaf, intermediates).chain
+    except verification.VerificationError as error:
+        raise DistrustError("trust-path", f"no path to the pinned anchor: {error}"[:300], field="x5c") from None
+    if tuple(found) != path:
+        raise DistrustError("trust-path", "x5c holds certificates that are not of the path, or in another order", field="x5c")

@@ -1,0 +1,154 @@
+"""Certificate revocation lists of one country, read from a directory: the newest CRLNumber of each issuer wins and never goes down.
+
+Who is revoked by them is asked by `anchors`. Rules: RFC 5280 sections 5.1 and 5.2; only whole, direct CRLs are taken (no delta CRLs, no
+CRLs for other issuers' certificates).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+import structlog
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+
+from broker.trust.keys import fingerprint_of, write_atomically
+from schemas.errors import DistrustError
+
+log = structlog.get_logger()
+
+_FILE_BYTES = 4 * 1024 * 1024
+_SUFFIXES = frozenset({".crl", ".der", ".pem"})
+
+
+@dataclass(frozen=True, slots=True)
+class Crl:
+    """One revocation list, read and not yet believed: `CrlShelf.newest` gives only those that their issuer signed."""
+
+    number: int
+    next_update_utc: datetime
+    parsed: x509.CertificateRevocationList = field(repr=False)
+
+    @classmethod
+    def parse(cls, content: bytes) -> Crl:
+        """Read DER or PEM; DistrustError `crl-invalid` for anything that is not a whole, direct CRL with a number and a next update."""
+        try:
+            pem = content.lstrip().startswith(b"-----BEGIN")
+            parsed = x509.load_pem_x509_crl(content) if pem else x509.load_der_x509_crl(content)
+            critical = [extension.oid.dotted_string for extension in parsed.extensions if extension.critical]
+            number = parsed.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number
+            next_update = parsed.next_update_utc
+        except (
+            ValueError,
+            UnsupportedAlgorithm,
+            x509.ExtensionNotFound,
+            x509.DuplicateExtension,
+            x509.UnsupportedGeneralNameType,
+        ) as error:
+            raise DistrustError("crl-invalid", f"not a CRL with a CRLNumber: {type(error).__name__}") from None
+        if critical:  # a delta CRL or one with an issuing distribution point says less than it seems to
+            raise DistrustError("crl-invalid", "a CRL with a critical extension is not taken", value=critical[0])
+        if next_update is None:
+            raise DistrustError("crl-invalid", "a CRL must say when the next one comes (nextUpdate)")
+        return cls(number, next_update, parsed)
+
+    def signed_by(self, issuer: x509.Certificate) -> bool:
+        """Whether this certificate's key signed it and may sign CRLs."""
+        if self.parsed.issuer != issuer.subject:
+            return False
+        try:
+            usage = issuer.extensions.get_extension_for_class(x509.KeyUsage).value
+            may_sign = usage.crl_sign
+        except x509.ExtensionNotFound:
+            may_sign = True
+        except (ValueError, x509.DuplicateExtension):
+            return False
+        key = issuer.public_key()
+        if not may_sign or not isinstance(key, (ec.EllipticCurvePublicKey, rsa.RSAPublicKey)):
+            return False
+        try:
+            return self.parsed.is_signature_valid(key)
+        except (ValueError, TypeError, UnsupportedAlgorithm):
+            return False
+
+    def revokes(self, serial: int) -> bool:
+        """Whether it lists this serial."""
+        return self.parsed.get_revoked_certificate_by_serial_number(serial) is not None
+
+
+class CrlShelf:
+    """The CRLs of one country. Not thread-safe: `TrustStore` calls it under its lock."""
+
+    def __init__(self, country: str, directory: Path) -> None:
+        self.country = country
+        self.directory = directory
+        self._seen: tuple[tuple[str, int, int, int], ...] | None = None
+        self._read: list[Crl] = []
+        self._held: dict[str, Crl] = {}  # by issuer's fingerprint: what was believed last; it stays even when the file goes
+        self._answered: set[str] = set()  # issuers looked up since the directory was last read
+
+    def reload(self) -> bool:
+        """Read the directory again where names, times or sizes have changed; say whether anything was read."""
+        files = tuple(sorted(self._files()))
+        if files == self._seen:
+            return False
+        self._seen = files
+        self._read = [crl for name, _, size, _ in files if (crl := self._parsed(self.directory / name, size))]
+        self._answered.clear()
+        return True
+
+    def newest(self, issuer: x509.Certificate) -> Crl | None:
+        """The list with the highest number that this issuer signed, of those read now and before; None where there is none."""
+        name = fingerprint_of(issuer)
+        if name not in self._answered:
+            self._answered.add(name)
+            candidates = sorted(
+                (crl for crl in self._read if crl.parsed.issuer == issuer.subject), key=lambda crl: crl.number, reverse=True
+            )
+            found = next((crl for crl in candidates if crl.signed_by(issuer)), None)
+            held = self._held.get(name)
+            if found is not None and (held is None or found.number > held.number):
+                self._held[name] = found
+                log.info("crl.taken", country=self.country, number=found.number, next_update_utc=found.next_update_utc.isoformat())
+            elif held is not None and (found is None or found.number < held.number):
+                log.warning("crl.rollback_ignored", country=self.country, held=held.number, found=found.number if found else None)
+        return self._held.get(name)
+
+    def take(self, content: bytes, issuer: x509.Certificate) -> bool:
+        """Keep a CRL that came over the wire, if its issuer signed it and it is newer than the one held; say whether it was.
+
+        DistrustError `crl-invalid` where it is none or this issuer did not sign it.
+        """
+        crl = Crl.parse(content)
+        if not crl.signed_by(issuer):
+            raise DistrustError("crl-invalid", "the CRL is not signed by its authority", value=self.country)
+        held = self.newest(issuer)
+        if held is not None and held.number >= crl.number:
+            return False
+        self.directory.mkdir(parents=True, exist_ok=True)
+        write_atomically(self.directory / f"received-{fingerprint_of(issuer)[:12]}.crl", content)
+        self.reload()
+        return True
+
+    def _files(self) -> Iterator[tuple[str, int, int, int]]:
+        try:
+            for path in self.directory.iterdir():
+                if path.suffix in _SUFFIXES and not path.name.startswith(".") and path.is_file():
+                    stat = path.stat()
+                    yield path.name, stat.st_mtime_ns, stat.st_size, stat.st_ino
+        except OSError:  # asked every second: `panj status` shows the CRL as missing, and those that are held stay
+            return
+
+    def _parsed(self, path: Path, size: int) -> Crl | None:
+        if size > _FILE_BYTES:
+            log.warning("crl.refused", country=self.country, file=str(path), reason="larger than 4 MiB")
+            return None
+        try:
+            return Crl.parse(path.read_bytes())
+        except (OSError, DistrustError) as error:
+            log.warning("crl.refused", country=self.country, file=str(path), reason=str(error))
+            return None
