@@ -103,12 +103,40 @@ _ENTRIES = (
     Entry("bundle-may-not-say", "this sender may not say this to this receiver", Actor.RECEIVER_OPERATOR),
     Entry("bundle-signer", "a unit was asked to sign for another one", Actor.OPERATOR),
     # --- settings: exchange.toml ---
+    Entry("settings-missing", "there is no exchange.toml at the place given", Actor.OPERATOR),
+    Entry("settings-unreadable", "exchange.toml cannot be read", Actor.OPERATOR),
+    Entry("settings-syntax", "exchange.toml is not TOML, or not UTF-8", Actor.OPERATOR),
+    Entry("settings-key-unknown", "exchange.toml has a key that nobody reads", Actor.OPERATOR),
+    Entry("settings-key-missing", "exchange.toml lacks a key that is needed", Actor.OPERATOR),
+    Entry("settings-value", "a value of exchange.toml has the wrong form, or contradicts another", Actor.OPERATOR),
+    Entry("settings-secret", "a password stands in exchange.toml: secrets stand in files of their own", Actor.OPERATOR),
     # --- topology: exchange.toml against the broker ---
     # --- amqp: the connection to the broker ---
     # --- outbox: the sender's durable table ---
     # --- intake: files and what may leave ---
+    Entry("release-field-unknown", "a release names a field that its type does not have", Actor.OPERATOR),
+    Entry("release-field-missing", "a release lacks a field without which no receiver could load the event", Actor.OPERATOR),
+    Entry("release-twice", "one type is released to one destination more than once", Actor.OPERATOR),
+    Entry("release-none", "the declaration's type is released to nobody", Actor.OPERATOR),
+    Entry("formats-none", "no file format is installed", Actor.OPERATOR),
+    Entry("format-unknown", "the file is in none of the formats that are taken", Actor.SENDER),
+    Entry("format-failed", "a format failed over a file", Actor.INTEGRATOR),
+    Entry("file-empty", "the file is empty", Actor.SENDER),
+    Entry("file-odd", "what lies in the watched directory is no regular file", Actor.SENDER_OPERATOR),
+    Entry("file-too-large", "the file is larger than is taken", Actor.SENDER),
+    Entry("object-too-large", "one declaration's JSON in a file is larger than is taken", Actor.SENDER),
+    Entry("declaration-too-large", "the event made of the declaration would be larger than the protocol allows", Actor.SENDER),
+    Entry("administration-foreign", "the declaration is another administration's", Actor.SENDER),
+    Entry("watch-directory", "the watched directory, taken/ or rejected/ cannot be used", Actor.OPERATOR),
+    Entry("directory-away", "the watched directory cannot be read for now: a share that is not mounted", Actor.OPERATOR),
+    Entry("post-unknown", "exchange.toml has no such post, or has several and none was named", Actor.OPERATOR),
+    Entry("outbox-lost", "the outbox's file is gone, though there was one", Actor.OPERATOR),
     # --- customs: the customs house, its inbox and loaders ---
     # --- operations: commands ---
+    Entry("command-unavailable", "a command's package is not installed, or not whole", Actor.OPERATOR),
+    Entry("database-unavailable", "a database does not answer, or refuses", Actor.OPERATOR),
+    Entry("network-unavailable", "a service does not answer over the network", Actor.OPERATOR),
+    Entry("system-unavailable", "the operating system refused a file or a connection", Actor.OPERATOR),
 )
 
 CATALOGUE: dict[str, Entry] = {entry.code: entry for entry in _ENTRIES}

@@ -1,1 +1,1 @@
-
+"""exchange.toml: what its keys mean (`model`) and reading it (`load`)."""

@@ -5,13 +5,26 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from schemas.names import HOUSE, STREAM_TYPES, EventType, Party
 
 Country = Annotated[str, Field(pattern=r"^[a-z]{2}$", description="ISO 3166-1 alpha-2 in lower case, such as tj")]
 UnitName = Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=40)]
-Port = Annotated[int, Field(ge=1, le=65535)]
+Port = Annotated[int, Field(ge=1, le=65535, strict=True)]  # strict: neither "5671" nor true is a port
+Host = Annotated[str, Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$|^[0-9A-Fa-f:]+$", description="a host name or IP address")]
+DatabaseUrl = Annotated[
+    str, Field(pattern=r"^(sqlite:///.|postgresql(\+psycopg)?://)", description="sqlite:///… or postgresql+psycopg://…")
+]
+
+
+def _in_stream(event_type: EventType) -> EventType:
+    if event_type not in STREAM_TYPES:
+        raise ValueError("only declarations and crossing events can be released and loaded; control events always travel")
+    return event_type
+
+
+StreamType = Annotated[EventType, AfterValidator(_in_stream)]
 
 
 class _Table(BaseModel):
@@ -36,9 +49,9 @@ class Management(_Table):
 class BrokerSettings(_Table):
     """This administration's own broker. `ca` is the only authority that it and its clients trust."""
 
-    host: str = "127.0.0.1"
+    host: Host = "127.0.0.1"
     port: Port = 5671
-    server_name: str | None = Field(default=None, description="the name in the broker's certificate, where it is not `host`")
+    server_name: Host | None = Field(default=None, description="the name in the broker's certificate, where it is not `host`")
     ca: Path
     cluster_name: str = Field(pattern=r"^[a-z0-9.-]+$")
     management: Management
@@ -48,21 +61,21 @@ class ConsumerSettings(_Table):
     """One consumer of the house: its queue, the types it takes, and the module that defines it with `@consumer`."""
 
     queue: UnitName
-    types: tuple[EventType, ...] = Field(min_length=1)
+    types: tuple[StreamType, ...] = Field(min_length=1)
     handler: str = Field(pattern=r"^[a-z_][a-z0-9_.]*$", description="a Python module, such as consumers.loaders.record")
 
 
 class House(KeyPair):
     """The customs house: the receiver of record, its database and its consumers."""
 
-    database: str = Field(description="an SQLAlchemy URL: sqlite:///… or postgresql+psycopg://…")
+    database: DatabaseUrl
     consumers: tuple[ConsumerSettings, ...] = ()
 
 
 class Post(KeyPair):
     """A border post: its outbox and the directory that it watches."""
 
-    outbox: str = Field(description="an SQLAlchemy URL; at posts sqlite:///…")
+    outbox: DatabaseUrl
     watch: Path
 
 
@@ -72,28 +85,24 @@ class Release(_Table):
     A field is a dotted path into the data; `items` releases whole items, `items.hs_code` one field of each, `*` everything.
     """
 
-    type: EventType
+    type: StreamType
     fields: tuple[str, ...] = Field(min_length=1)
     purpose: str = Field(pattern=r"^[a-z0-9-]{1,64}$", description="such as customs-control")
     legal_basis: str = Field(min_length=1, max_length=200)
-
-    @model_validator(mode="after")
-    def _is_stream_type(self) -> Release:
-        if self.type not in STREAM_TYPES:
-            raise ValueError(f"only declarations and crossing events are released, not {self.type.value}")
-        return self
 
 
 class Link(KeyPair):
     """How our broker reaches the partner's to pull from it. The broker reads these files itself; the partner's CA issued `certificate`."""
 
-    host: str
+    host: Host
     port: Port = 5671
-    server_name: str | None = Field(default=None, description="the name in the partner broker's certificate, where it is not `host`")
+    server_name: Host | None = Field(default=None, description="the name in the partner broker's certificate, where it is not `host`")
     ca: Path
-    reconnect_delay_seconds: int = Field(default=5, ge=1, le=300)
-    federation_queue_max_bytes: int = Field(default=2 * 1024**3, ge=1024**2)
-    line_kbit_per_second: int | None = Field(default=None, ge=8, description="set on slow lines: a bundle stays under some seconds of it")
+    reconnect_delay_seconds: int = Field(strict=True, default=5, ge=1, le=300)
+    federation_queue_max_bytes: int = Field(strict=True, default=2 * 1024**3, ge=1024**2)
+    line_kbit_per_second: int | None = Field(
+        strict=True, default=None, ge=8, description="set on slow lines: a bundle stays under some seconds of it"
+    )
 
 
 class Partner(_Table):
@@ -101,7 +110,7 @@ class Partner(_Table):
 
     anchor: Path
     crls: Path
-    loads: frozenset[EventType] = Field(description="the types that its customs house takes")
+    loads: frozenset[StreamType] = Field(description="the types that its customs house takes")
     link: Link
     releases: tuple[Release, ...] = ()
 
@@ -117,10 +126,10 @@ class Home(_Table):
 class RelaySettings(_Table):
     """The credit window and the patience of resends, per destination."""
 
-    window_events: int = Field(default=5_000, ge=1, le=1_000_000)
-    window_bytes: int = Field(default=16 * 1024**2, ge=64 * 1024)
-    beacon_seconds: float = Field(default=10, gt=0, le=3600)
-    resend_grace_seconds: float = Field(default=30, gt=0, le=86_400)
+    window_events: int = Field(strict=True, default=5_000, ge=1, le=1_000_000)
+    window_bytes: int = Field(strict=True, default=16 * 1024**2, ge=64 * 1024)
+    beacon_seconds: float = Field(strict=True, default=10, gt=0, le=3600)
+    resend_grace_seconds: float = Field(strict=True, default=30, gt=0, le=86_400)
 
 
 class Settings(_Table):
@@ -129,7 +138,7 @@ class Settings(_Table):
     country: Country
     environment: str = Field(pattern=r"^[a-z][a-z0-9-]{0,31}$", description="production, test, …: must equal the partner's")
     time_zone: str
-    clock_tolerance_seconds: int = Field(default=300, ge=0, le=86_400)
+    clock_tolerance_seconds: int = Field(strict=True, default=300, ge=0, le=86_400)
     code_lists: Path | None = None
     broker: BrokerSettings
     house: House | None = None
@@ -175,8 +184,21 @@ class Settings(_Table):
         for consumer in self.house.consumers if self.house else ():
             for event_type in consumer.types:
                 if event_type in taken:
-                    raise ValueError(
-                        f"house.consumers: {event_type.value} is taken by {taken[event_type]!r} and {consumer.queue!r}; one consumer answers for a type"
-                    )
+                    both = f"{taken[event_type]!r} and {consumer.queue!r}"
+                    raise ValueError(f"house.consumers: {event_type.value} is taken by {both}; one consumer answers for a type")
                 taken[event_type] = consumer.queue
+        return self
+
+    @model_validator(mode="after")
+    def _says_each_thing_once(self) -> Settings:
+        queues = [consumer.queue for consumer in self.house.consumers] if self.house else []
+        for queue in queues:
+            if queues.count(queue) > 1:
+                raise ValueError(f"house.consumers: two consumers share the queue {queue!r}; each needs its own")
+        for country in self.lanes:
+            place = "home" if country == self.country else f"partners.{country}"
+            types = [release.type for release in self.releases_to(country)]
+            for event_type in types:
+                if types.count(event_type) > 1:
+                    raise ValueError(f"{place}.releases: {event_type.value} is released twice; one entry says which fields leave")
         return self
