@@ -1,1 +1,1 @@
-
+"""The border post: sources, formats, what may leave, and intake into the outbox."""

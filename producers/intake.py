@@ -1,0 +1,157 @@
+"""Intake: a declaration as it was read becomes drafts for the houses that it is released to, and those go durably into the outbox.
+
+`prepare` decides and is pure; `Intake.accept` acts, one outbox transaction per batch. Where declarations come from stands in `sources`,
+what happens to an accepted one in `broker.relay`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+
+from broker.outbox.store import Outbox
+from broker.outbox.values import Acceptance, Draft
+from broker.settings.model import Release, Settings
+from producers.formats.reading import ReadDeclaration
+from producers.release import check_releases, released
+from schemas.content import validate
+from schemas.declarations import Declaration
+from schemas.errors import ConflictError, ContentError, Problem
+from schemas.limits import EVENT_BYTES
+from schemas.names import Party, house_of
+
+BATCH = 500  # declarations of one outbox transaction: past 100, a row costs the same (DESIGN.md 8)
+_ENVELOPE_BYTES = 2_000  # what an event adds around its data, generously
+
+Routes = Mapping[str, tuple[tuple[Party, Release], ...]]
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A declaration ready for the outbox: its own name and version, and a draft for each house that it is released to."""
+
+    reference: str
+    version: int
+    drafts: tuple[Draft, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """Durably in the outbox, once for each destination. `duplicate`: all of it was accepted before, as these same events."""
+
+    reference: str
+    version: int
+    acceptances: tuple[Acceptance, ...]
+
+    @property
+    def duplicate(self) -> bool:
+        """Whether nothing new came of it."""
+        return all(acceptance.duplicate for acceptance in self.acceptances)
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """Not taken, and why; `reference` where the declaration could be read as far as its name."""
+
+    problems: tuple[Problem, ...]
+    reference: str | None = None
+
+
+Outcome = Accepted | Rejected
+
+
+def routes_of(settings: Settings) -> Routes:
+    """Tell for each type which houses it is released to; SettingsError where a release does not hang together."""
+    check_releases(settings)
+    routes: dict[str, tuple[tuple[Party, Release], ...]] = {}
+    for country in settings.lanes:
+        for release in settings.releases_to(country):
+            routes[release.type] = (*routes.get(release.type, ()), (house_of(country), release))
+    return routes
+
+
+def prepare(read: ReadDeclaration, country: str, routes: Routes) -> Prepared:
+    """Validate a declaration and cut it down to what each destination may see; ContentError with all that is wrong with it."""
+    value = validate(read.type, read.data)
+    if value.administration != country:
+        text = f"this post sends the declarations of its own administration, {country!r}, only"
+        raise ContentError("administration-foreign", text, field="administration", value=value.administration)
+    if read.type not in routes:
+        text = "exchange.toml releases this type to nobody: add a release for it, or do not send it"
+        raise ContentError("release-none", text, field="type", value=read.type)
+    data = value.model_dump(mode="json", exclude_defaults=True)
+    if isinstance(value, Declaration):  # told even where they are the first version's: a reader need not know our defaults
+        data |= {"version": value.version, "message_function": value.message_function.value}
+    content = _canonical(data)
+    digest = hashlib.sha256(content).digest()
+    drafts = tuple(
+        Draft(house, read.type, value.reference, value.version, digest, released(data, release), release.purpose, release.legal_basis)
+        for house, release in routes[read.type]
+    )
+    if len(content) + _ENVELOPE_BYTES > EVENT_BYTES:
+        _check_size(drafts)
+    return Prepared(value.reference, value.version, drafts)
+
+
+def _canonical(data: Mapping[str, Any]) -> bytes:
+    """One spelling for one content, whatever the order of its fields, so that the same file twice is one event."""
+    return json.dumps(data, ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
+
+
+def _check_size(drafts: Sequence[Draft]) -> None:
+    size = max(len(_canonical(draft.data)) for draft in drafts) + _ENVELOPE_BYTES
+    if size > EVENT_BYTES:
+        raise ContentError("declaration-too-large", f"an event is at most {EVENT_BYTES:,} bytes, this one would be about {size:,}")
+
+
+class Intake:
+    """Takes declarations of one post into its outbox. Used by one thread at a time."""
+
+    def __init__(self, settings: Settings, party: Party, outbox: Outbox) -> None:
+        self.party = party
+        self._country = settings.country
+        self._routes = routes_of(settings)
+        self._outbox = outbox
+
+    def accept(self, reads: Sequence[ReadDeclaration]) -> list[Outcome]:
+        """Take up to `BATCH` declarations in one transaction; what is returned as `Accepted` is on disk.
+
+        The outcomes stand in the order of `reads`; one that is wrong never costs another. UnavailableError where the outbox is away:
+        then nothing was taken, and giving the same again later is harmless.
+        """
+        outcomes: list[Outcome | Prepared] = [self._prepare(read) for read in reads]
+        prepared = [outcome for outcome in outcomes if isinstance(outcome, Prepared)]
+        kept = iter(self._keep(prepared))
+        return [next(kept) if isinstance(outcome, Prepared) else outcome for outcome in outcomes]
+
+    def _prepare(self, read: ReadDeclaration) -> Prepared | Rejected:
+        try:
+            return prepare(read, self._country, self._routes)
+        except ContentError as error:
+            return Rejected(error.problems)
+
+    def _keep(self, prepared: Sequence[Prepared]) -> list[Outcome]:
+        """Keep them all in one transaction; where one contradicts what is kept already, halve the batch until it stands alone."""
+        if not prepared:
+            return []
+        try:
+            acceptances = iter(self._outbox.accept([draft for one in prepared for draft in one.drafts]))
+        except ConflictError as error:
+            if len(prepared) == 1:
+                return [self._conflict(prepared[0], error)]
+            middle = len(prepared) // 2
+            return self._keep(prepared[:middle]) + self._keep(prepared[middle:])
+        return [Accepted(one.reference, one.version, tuple(next(acceptances) for _ in one.drafts)) for one in prepared]
+
+    def _conflict(self, one: Prepared, error: ConflictError) -> Rejected:
+        log.warning("declaration.conflicted", reference=one.reference, version=one.version, code=error.code)
+        text = f"{one.reference} version {one.version} was accepted before with another content: give the corrected one the next version"
+        told = ContentError("version-conflict", text, field="version", value=one.version)
+        return Rejected(told.problems if error.code == "version-conflict" else error.problems, one.reference)

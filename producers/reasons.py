@@ -1,0 +1,76 @@
+"""The reason that lies beside a rejected file: what is wrong, where, and what to do. Pure; writing it stands in `sources`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from schemas.catalogue import CATALOGUE
+from schemas.errors import Problem, shown
+from schemas.event import utc_text
+
+_MEND = "mend the file and put it into the watched directory again"
+_WHAT_TO_DO = {
+    "field-missing": "fill in the field in the system that wrote the file, and put the new file into the watched directory",
+    "code-unknown": "use a code of the list, or load the newer list with 'panj codelists load'",
+    "version-conflict": "if the content was corrected, raise `version`, name what it `corrects` and give the `correction_reason`",
+    "release-none": "if this type is to leave, add a release for it to exchange.toml and start the post again; then put the file in again",
+    "administration-foreign": "give it to a post of the administration that registered it",
+    "format-unknown": "write it in one of the formats named, or leave such files out of the watched directory",
+    "format-failed": "show the file to those who maintain the format",
+    "file-empty": "write the file again",
+    "file-odd": "put regular files only into the watched directory: no links, pipes or devices",
+    "file-unreadable": "give the post's user the right to read it, and put it into the watched directory again",
+    "file-too-large": "split it into smaller files",
+    "declaration-too-large": "split the declaration, or leave out what need not travel (extensions)",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class LocatedProblem:
+    """A problem and the line of the file that it stands in, where that is known."""
+
+    problem: Problem
+    line: int | None = None
+
+    def document(self) -> dict[str, str | int | None]:
+        """Give it as one JSON object: code, field, line, value, text, what to do."""
+        code = self.problem.code
+        return {
+            "code": code,
+            "field": self.problem.field,
+            "line": self.line,
+            "value": self.problem.value,
+            "text": self.problem.text,
+            "what_to_do": _WHAT_TO_DO.get(code, _MEND),
+            "who_must_act": CATALOGUE[code].actor.value if code in CATALOGUE else None,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Why a file was rejected. `problems` may be cut short, `problem_count` is how many there were.
+
+    `accepted` counts the declarations of the same file that were good and were taken all the same; `post` is a URN.
+    """
+
+    file: str
+    at_utc: datetime
+    post: str
+    problems: Sequence[LocatedProblem]
+    problem_count: int
+    accepted: int = 0
+
+    def to_bytes(self) -> bytes:
+        """Write it as it lies beside the file: indented JSON, UTF-8."""
+        document = {
+            "file": shown(self.file),
+            "rejected_at": utc_text(self.at_utc),
+            "post": self.post,
+            "accepted_from_this_file": self.accepted,
+            "problem_count": self.problem_count,
+            "problems": [problem.document() for problem in self.problems],
+        }
+        return json.dumps(document, ensure_ascii=False, indent=2).encode("utf-8", "replace") + b"\n"
