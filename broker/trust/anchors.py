@@ -235,7 +235,10 @@ def _certificates(x5c: tuple[str, ...]) -> list[x509.Certificate]:
             der = base64.b64decode(text, validate=True)
             if base64.b64encode(der).decode() != text:
                 raise ValueError("not canonical")
-            found.append(x509.load_der_x509_certificate(der))
+            certificate = x509.load_der_x509_certificate(der)
+            if not der.endswith(b"\x00" + certificate.signature):  # else "unused bits" give one certificate a second fingerprint
+                raise ValueError("not canonical")
+            found.append(certificate)
         except (*_BROKEN, binascii.Error):
             raise DistrustError("trust-certificate-unreadable", "not a certificate in base64 of DER", field="x5c") from None
     return found
