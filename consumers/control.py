@@ -1,0 +1,181 @@
+"""The house's control worker: beacons go home while the database answers, CRLs are taken to the trust store. Stream events: `worker`."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import threading
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+import structlog
+from sqlalchemy import Engine, text
+
+from broker.bundle.open import Expected, OpenBundle, OpenEvent, open_message
+from broker.bundle.pack import Route, control_event, pack
+from broker.ports import Broker, Message
+from broker.trust.anchors import TrustStore
+from broker.trust.keys import Identity
+from consumers import parked
+from consumers.answers import LEGAL_BASIS, PURPOSE
+from consumers.database import is_away
+from consumers.delivering import Outgoing
+from consumers.opening import InHand
+from consumers.parked import Parking, parking_of_event, parking_of_message
+from consumers.patience import patiently
+from consumers.pipeline import Clock, now_utc
+from schemas.content import validate
+from schemas.control import Beacon, Crl
+from schemas.errors import ContentError, DistrustError, PanjError, Problem, UnavailableError
+from schemas.event import digest_of, utc_text
+from schemas.names import EventType, Party
+
+log = structlog.get_logger()
+
+PREFETCH = 20
+IDLE_SECONDS = 0.5
+
+
+class ControlWorker:
+    """Takes control events for the house from its own queue in every lane, in the thread that calls `run`."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        trust: TrustStore,
+        expected: Mapping[str, Expected],
+        identity: Identity,
+        brokers: Mapping[str, Broker],
+        stop: threading.Event,
+        clock: Clock = now_utc,
+    ) -> None:
+        self._engine = engine
+        self._trust = trust
+        self._expected = expected
+        self._identity = identity
+        self._stop = stop
+        self._clock = clock
+        self._arrived = threading.Event()
+        self._outgoing = Outgoing(brokers, self._arrived.set, lambda _: None, limit=50)
+        self.name = next(iter(expected.values())).receiver.unit
+        self._subscriptions = {lane: broker.subscribe(self.name, PREFETCH, self._arrived.set) for lane, broker in brokers.items()}
+
+    def run(self) -> None:
+        """Work until `stop` is set."""
+        try:
+            while not self._stop.is_set():
+                if not self.turn():
+                    self._arrived.wait(IDLE_SECONDS)
+            self._outgoing.settle()
+        except UnavailableError as error:
+            log.warning("worker.stopped_while_away", queue=self.name, problem=str(error))
+        finally:
+            for subscription in self._subscriptions.values():
+                subscription.close()
+
+    def turn(self) -> bool:
+        """Do what is there; say whether there was anything to do."""
+        self._arrived.clear()
+        self._outgoing.settle()
+        if self._outgoing.full:
+            return False
+        found = False
+        for lane, subscription in self._subscriptions.items():
+            for delivery in subscription.take(PREFETCH, 0):
+                found = True
+                one = InHand(delivery, lane, subscription)
+                self._outgoing.send(self._take(one), [one])
+        return found
+
+    def _take(self, one: InHand) -> list[tuple[str, Message]]:
+        message = one.delivery.message
+        try:
+            bundle = open_message(message, self._trust, self._expected[one.lane], self._clock())
+        except DistrustError as error:
+            self._park(parking_of_message(message, one.lane, one.delivery.queue, error.problems[0]))
+            return []
+        except Exception as error:  # noqa: BLE001 - a stranger's bytes: whatever they break in us, the worker goes on without them
+            log.exception("bundle.surprised", lane=one.lane, queue=one.delivery.queue)
+            problem = Problem(code="opening-surprise", text=f"opening it failed unexpectedly: {type(error).__name__}")
+            self._park(parking_of_message(message, one.lane, one.delivery.queue, problem))
+            return []
+        replies = []
+        for opened in bundle.events:
+            try:
+                replies.extend(self._answer(bundle, opened, one.lane))
+            except PanjError as error:
+                problem, source = error.problems[0], bundle.route.source.urn
+                self._park(parking_of_event(opened.raw, opened.digest, one.lane, one.delivery.queue, problem, source))
+        return [(one.lane, reply) for reply in replies]
+
+    def _answer(self, bundle: OpenBundle, opened: OpenEvent, lane: str) -> list[Message]:
+        event = opened.event
+        if event.type == EventType.BEACON:
+            return self._return_beacon(validate(event.type, event.data), bundle.route)
+        if event.type == EventType.CRL:
+            self._take_crl(validate(event.type, event.data), lane)
+            return []
+        log.info("control.ignored", type=event.type, source=event.source)
+        return []
+
+    def _return_beacon(self, beacon: Beacon, route: Route) -> list[Message]:
+        """Send a beacon home with our clock's time; while the database is away none goes home, and so nothing is sent again for it."""
+        if not answers(self._engine):
+            log.warning("beacon.kept", source=route.source.urn, mark=beacon.mark, reason="the house's database does not answer")
+            return []
+        return [returned_beacon(beacon, route, self._identity, self._environment(), self._clock())]
+
+    def _environment(self) -> str:
+        return next(iter(self._expected.values())).environment
+
+    def _take_crl(self, crl: Crl, lane: str) -> None:
+        try:
+            der = base64.b64decode(crl.der, validate=True)
+        except binascii.Error:
+            raise ContentError("field-invalid", "not base64", field="der") from None
+        if self._trust.take_crl(lane, der):
+            log.info("crl.received", country=lane, number=crl.crl_number)
+
+    def _park(self, parking: Parking) -> None:
+        log.warning("bundle.parked", lane=parking.lane, queue=parking.queue, code=parking.problem.code, problem=str(parking.problem))
+
+        def transact() -> None:
+            with self._engine.begin() as connection:
+                parked.park(connection, [parking], self._clock())
+
+        patiently(transact, self._engine, self._stop)
+
+
+def returned_beacon(beacon: Beacon, route: Route, identity: Identity, environment: str, moment: datetime) -> Message:
+    """The message that takes a post's beacon home: its mark, and when it was here by our clock."""
+    house, post = route.destination, route.source
+    raw = control_event(
+        EventType.BEACON.value,
+        house,
+        post,
+        environment=environment,
+        purpose=PURPOSE,
+        legal_basis=LEGAL_BASIS,
+        subject=f"beacon {beacon.mark}",
+        data={"mark": beacon.mark, "sent_at": utc_text(beacon.sent_at), "returned_at": utc_text(moment)},
+        now=moment,
+    )
+    return pack(Route(house, post, EventType.BEACON.value), [raw], [digest_of(raw)], identity, moment)
+
+
+def answers(engine: Engine) -> bool:
+    """Whether the database would load now: it answers, and it may be written."""
+    try:
+        with engine.begin() as connection:  # on SQLite this takes the write lock
+            if connection.dialect.name == "postgresql":
+                return connection.execute(text("SHOW transaction_read_only")).scalar_one() == "off"
+            return True
+    except Exception as error:
+        if not is_away(error):
+            raise
+        return False
+
+
+def expectations(country: str, lanes: Sequence[str], environment: str) -> dict[str, Expected]:
+    """What the customs house of `country` takes from each lane."""
+    return {lane: Expected(lane, Party(country, "customs"), environment) for lane in lanes}

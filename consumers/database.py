@@ -1,0 +1,168 @@
+"""How the house's database is opened, written in sets, and which of its errors mean that it is away. No table is named here.
+
+The database's own trouble is no event's fate (DESIGN 5): whoever meets it rolls back, waits, and does the same batch again.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing
+from datetime import date, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from sqlalchemy import Connection, Engine, Table, create_engine, event, insert
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, TimeoutError
+
+from consumers.columns import exact_text, instant_text
+from schemas.errors import SettingsError, UnavailableError, UsageError
+
+LOCK_SECONDS = 10
+HANDLING = "panj.handling"  # set in connection.info while an integrator's handler runs
+
+# PostgreSQL's error classes (its manual, appendix A) that tell of the server and not of a statement's content: connection, invalid
+# transaction state by read-only (25006), rollback (deadlock, serialization), resources, lock not available, operator intervention, system.
+_AWAY_CLASSES = frozenset({"08", "40", "53", "57", "58"})
+_AWAY_STATES = frozenset({"25006", "55P03", "25P03", "25P04"})
+_CONTENT_STATES = frozenset({"57014"})  # query_canceled: a statement_timeout that one event may always meet
+_SQLITE_CONTENT = ("no such", "has no column", "syntax error", "already exists", "misuse", "ambiguous", "may not be", "too many")
+
+
+def open_engine(url: str) -> Engine:
+    """Make the engine for `sqlite:///…` (a file) or `postgresql+psycopg://…`; SettingsError `house-database-url` for anything else.
+
+    Connects on first use. On SQLite every transaction takes the write lock at its beginning; those that only read say so with
+    `execution_options(reads=True)`.
+    """
+    try:
+        parsed = make_url(url)
+        backend = parsed.get_backend_name()
+        if backend == "sqlite" and parsed.database not in (None, "", ":memory:"):
+            Path(str(parsed.database)).parent.mkdir(parents=True, exist_ok=True)
+            engine = create_engine(parsed)
+            _prepare_sqlite(engine)
+        elif backend == "postgresql":
+            engine = create_engine(
+                parsed.set(drivername="postgresql+psycopg"),
+                pool_size=3,
+                max_overflow=2,
+                pool_timeout=LOCK_SECONDS,
+                connect_args={
+                    "connect_timeout": 5,
+                    "keepalives_idle": 10,
+                    "keepalives_interval": 5,
+                    "keepalives_count": 3,
+                    "application_name": "panj-customs",
+                    "options": f"-c lock_timeout={LOCK_SECONDS}s -c timezone=UTC",
+                },
+            )
+        else:
+            raise SettingsError(
+                "house-database-url", "the house's database is sqlite:///… (a file) or postgresql+psycopg://…", value=backend
+            )
+    except (ArgumentError, NoSuchModuleError) as error:
+        raise SettingsError("house-database-url", f"not an SQLAlchemy URL: {error}", field="house.database") from None
+    event.listen(engine, "commit", _refuse_in_handler)
+    event.listen(engine, "rollback", _refuse_in_handler)
+    return engine
+
+
+def _prepare_sqlite(engine: Engine) -> None:
+    """WAL, every commit synced, transactions begun by us: SQLAlchemy, "SQLite dialect: non-legacy transactional modes"."""
+
+    @event.listens_for(engine, "connect")
+    def _configure(connection: sqlite3.Connection, _: object) -> None:
+        connection.isolation_level = None
+        pragmas = (f"busy_timeout={LOCK_SECONDS * 1000}", "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "cache_size=-16000")
+        for pragma in pragmas:
+            connection.execute(f"PRAGMA {pragma}").close()
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        reads = connection.get_execution_options().get("reads", False)
+        connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
+
+
+def _refuse_in_handler(connection: Connection) -> None:
+    # A commit inside a handler would part its rows from their inbox rows, and they would be loaded twice.
+    if not connection.invalidated and connection.info.get(HANDLING):
+        raise UsageError("handler-commits", "a handler neither commits nor rolls back: the framework does, with the inbox rows")
+
+
+def insert_rows(connection: Connection, table: Table, rows: Sequence[Sequence[Any]]) -> None:
+    """Insert rows whose values stand in the order of the table's columns; JSON values are given as text (`columns.json_text`).
+
+    COPY on PostgreSQL: one statement for any number of rows at about a fifth of the cost of INSERT. Raises the driver's own errors.
+    """
+    if not rows:
+        return
+    names = ", ".join(f'"{column.name}"' for column in table.columns)
+    driver: Any = connection.connection.driver_connection
+    if connection.dialect.name == "postgresql":
+        with driver.cursor() as cursor, cursor.copy(f'COPY "{table.name}" ({names}) FROM STDIN') as copy:  # names are our own tables'
+            write = copy.write_row
+            for row in rows:
+                write(row)
+        return
+    marks = ", ".join("?" * len(table.columns))
+    with closing(driver.cursor()) as cursor:
+        cursor.executemany(
+            f'INSERT INTO "{table.name}" ({names}) VALUES ({marks})',  # noqa: S608 - names are our own tables', values are bound
+            ([_sqlite_value(value) for value in row] for row in rows),
+        )
+
+
+def _sqlite_value(value: Any) -> Any:
+    if isinstance(value, Decimal):
+        return exact_text(value)
+    if isinstance(value, datetime):
+        return instant_text(value)
+    return value.isoformat() if isinstance(value, date) else value
+
+
+def insert_missing(connection: Connection, table: Table, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Insert those rows whose key is not there yet."""
+    listed = list(rows)
+    if not listed:
+        return
+    if connection.dialect.name == "postgresql":
+        from sqlalchemy.dialects.postgresql import insert as insert_here  # noqa: PLC0415 - one of the two dialects
+    else:
+        from sqlalchemy.dialects.sqlite import insert as insert_here  # type: ignore[assignment]  # noqa: PLC0415 - the other one
+    connection.execute(insert_here(table).on_conflict_do_nothing(), listed)
+
+
+def insert_values(connection: Connection, table: Table, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Insert rows given by column name, where they are few and need the columns' own conversions."""
+    listed = list(rows)
+    if listed:
+        connection.execute(insert(table), listed)
+
+
+def is_away(error: BaseException) -> bool:
+    """Whether an error tells of the database's own trouble (gone, full, locked, read-only, deadlock) and not of what was asked of it."""
+    if isinstance(error, (UnavailableError, TimeoutError)):
+        return True
+    if isinstance(error, DBAPIError):
+        return error.connection_invalidated or (error.orig is not None and is_away(error.orig))
+    if isinstance(error, psycopg.Error):
+        state = error.sqlstate
+        if state is None:  # libpq's own: no connection, or it broke
+            return isinstance(error, (psycopg.OperationalError, psycopg.InterfaceError))
+        return state not in _CONTENT_STATES and (state[:2] in _AWAY_CLASSES or state in _AWAY_STATES)
+    if isinstance(error, sqlite3.OperationalError):
+        return not any(words in str(error) for words in _SQLITE_CONTENT)
+    return False
+
+
+def is_repeated_key(error: BaseException) -> bool:
+    """Whether an error is a broken unique key: another process was first."""
+    if isinstance(error, DBAPIError):
+        return error.orig is not None and is_repeated_key(error.orig)
+    if isinstance(error, sqlite3.IntegrityError):
+        return "UNIQUE" in str(error)
+    return isinstance(error, psycopg.errors.UniqueViolation)

@@ -1,0 +1,95 @@
+"""The decisions about arrivals that need no database: what is new, what came before, what contradicts; and whether content is sound.
+
+Pure: what the inbox knows is an argument.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from broker.bundle.open import OpenEvent
+from consumers.context import ReceivedEvent
+from consumers.inbox import Known
+from consumers.opening import Arrival
+from schemas.content import validate
+from schemas.errors import ContentError, Problem
+from schemas.names import Party
+
+
+@dataclass(frozen=True, slots=True)
+class Conflict:
+    """An arrival that contradicts what is known: the same id, or the same place in a stream, with other bytes."""
+
+    arrival: Arrival
+    problem: Problem
+
+
+@dataclass(frozen=True, slots=True)
+class Sorted:
+    """Arrivals by what is to be done with them: load the fresh ones, answer the others with their first fate, park conflicts."""
+
+    fresh: tuple[Arrival, ...]
+    again: tuple[Arrival, ...]
+    conflicts: tuple[Conflict, ...]
+
+
+def sort_out(opened: Sequence[Arrival], known: Sequence[Known]) -> Sorted:
+    """Tell fresh arrivals from those that came before (in the inbox or earlier in this batch) and from contradictions."""
+    digests = {row.event_id: row.digest for row in known}
+    places = {row.place: row.event_id for row in known}
+    fresh: list[Arrival] = []
+    again: list[Arrival] = []
+    conflicts: list[Conflict] = []
+    for arrival in opened:
+        event_id, place = arrival.id, arrival.place
+        digest = digests.get(event_id)
+        holder = places.get(place)
+        if digest == arrival.opened.digest:
+            again.append(arrival)
+        elif digest is not None:
+            problem = Problem(code="event-conflict", text="this id is known with other bytes", field="id", value=event_id)
+            conflicts.append(Conflict(arrival, problem))
+        elif holder is not None:
+            text = f"this place of the stream is taken by event {holder}"
+            problem = Problem(code="sequence-conflict", text=text, field="sequence", value=str(place[-1]))
+            conflicts.append(Conflict(arrival, problem))
+        else:
+            digests[event_id] = arrival.opened.digest
+            places[place] = event_id
+            fresh.append(arrival)
+    return Sorted(tuple(fresh), tuple(again), tuple(conflicts))
+
+
+def check(opened: OpenEvent, received_at_utc: datetime) -> ReceivedEvent:
+    """Validate an event's content and that envelope and content agree; ContentError with the problems otherwise (fate REFUSED)."""
+    event = opened.event
+    data = validate(event.type, event.data)
+    problems = []
+    if data.reference != event.subject:
+        text = "the event's subject is not the reference of its content"
+        problems.append(Problem(code="subject-mismatch", text=text, field="subject", value=event.subject[:100]))
+    country = Party.of_urn(event.source).country
+    if data.administration != country:
+        text = f"a post of {country} speaks for its own administration only"
+        problems.append(Problem(code="administration-mismatch", text=text, field="administration", value=data.administration))
+    if problems:
+        raise ContentError.of(problems)
+    return ReceivedEvent(
+        id=event.id,
+        type=event.type,
+        source=event.source,
+        destination=event.destination,
+        epoch=event.epoch or "",
+        sequence=event.sequence or 0,
+        reference=event.subject,
+        version=data.version,
+        accepted_at_utc=event.time.astimezone(UTC),
+        received_at_utc=received_at_utc,
+        purpose=event.purpose,
+        legal_basis=event.legalbasis,
+        digest=opened.digest,
+        raw=opened.raw,
+        data=data,
+    )

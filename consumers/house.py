@@ -1,0 +1,90 @@
+"""The customs house's daemon: a worker thread per consumer over all lanes, one for control events, and the trust store kept fresh."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+
+import structlog
+from sqlalchemy import Engine
+
+from broker.amqp import connect
+from broker.daemon import supervise
+from broker.ports import Broker
+from broker.settings.model import House, Settings
+from broker.trust.anchors import TrustStore
+from broker.trust.keys import Identity
+from consumers.control import ControlWorker, expectations
+from consumers.database import open_engine
+from consumers.migrations import make_ready
+from consumers.patience import patiently
+from consumers.pipeline import Pipeline
+from consumers.registry import Consumer, load_consumer
+from consumers.worker import Worker
+from schemas import codelists
+from schemas.errors import SettingsError
+
+log = structlog.get_logger()
+
+RELOAD_SECONDS = 1.0
+
+
+def run_house(settings: Settings, stop: threading.Event) -> None:
+    """Run the customs house until `stop` is set: then the batches in hand are finished and what was only taken goes back.
+
+    SettingsError where the settings name no house, a consumer is missing, or the database is older than this software; a database that
+    is away is waited for.
+    """
+    house = house_of(settings)
+    if settings.code_lists is not None:
+        codelists.load(settings.code_lists)
+    consumers = [load_consumer(configured) for configured in house.consumers]
+    identity = Identity.load(house.key, house.certificate)
+    trust = TrustStore.of(settings)
+    engine = open_engine(house.database)
+    patiently(lambda: make_ready(engine), engine, stop)
+    brokers = {lane: connect(settings, lane, settings.house_party, house) for lane in settings.lanes}
+    try:
+        workers = make_workers(settings, consumers, engine, trust, identity, brokers, stop)
+        log.info("house.started", country=settings.country, consumers=[consumer.queue for consumer in consumers], lanes=settings.lanes)
+        reload = threading.Thread(target=_keep_fresh, args=(trust, stop), name="trust", daemon=True)
+        reload.start()
+        supervise(workers, stop)
+        log.info("house.stopped", country=settings.country)
+    finally:
+        for broker in brokers.values():
+            broker.close()
+        engine.dispose()
+
+
+def make_workers(
+    settings: Settings,
+    consumers: Sequence[Consumer],
+    engine: Engine,
+    trust: TrustStore,
+    identity: Identity,
+    brokers: Mapping[str, Broker],
+    stop: threading.Event,
+) -> dict[str, Callable[[], None]]:
+    """Make the workers of a house, by name, ready to run each in a thread of its own."""
+    expected = expectations(settings.country, settings.lanes, settings.environment)
+    workers: dict[str, Callable[[], None]] = {}
+    for consumer in consumers:
+        pipeline = Pipeline(consumer, engine, trust, expected, stop)
+        worker = Worker(pipeline, settings.house_party, settings.environment, identity, brokers)
+        workers[worker.name] = worker.run
+    control = ControlWorker(engine, trust, expected, identity, brokers, stop)
+    workers[control.name] = control.run
+    return workers
+
+
+def house_of(settings: Settings) -> House:
+    """The house that the settings describe; SettingsError where they describe none."""
+    if settings.house is None:
+        raise SettingsError("house-missing", "exchange.toml has no [house]: this administration runs no customs house", field="house")
+    return settings.house
+
+
+def _keep_fresh(trust: TrustStore, stop: threading.Event) -> None:
+    while not stop.wait(RELOAD_SECONDS):
+        trust.reload()

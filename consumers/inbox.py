@@ -1,0 +1,168 @@
+"""The inbox: one row per event taken in, with its fate; looked up before a batch and written with its load. Held rows: `held`."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection, Row, bindparam, select, update
+
+from broker.trust.signing import Signatory
+from consumers.columns import json_text
+from consumers.database import insert_missing, insert_rows
+from consumers.tables import evidence, inbox
+from schemas.errors import Problem
+from schemas.fates import Fate
+
+Place = tuple[str, str, str, str, int]  # source, destination, type, epoch, sequence
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What the inbox holds of an event that came before."""
+
+    event_id: str
+    place: Place
+    digest: bytes
+    fate: Fate
+    problems: tuple[Problem, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class InboxRow:
+    """One event with its fate, to be written."""
+
+    event_id: str
+    place: Place
+    reference: str
+    version: int | None
+    digest: bytes
+    fate: Fate
+    problems: tuple[Problem, ...]
+    received_at_utc: datetime
+    bundle_digest: bytes
+    raw: bytes
+
+
+_COLUMNS = (
+    inbox.c.event_id,
+    inbox.c.source,
+    inbox.c.destination,
+    inbox.c.type,
+    inbox.c.epoch,
+    inbox.c.sequence,
+    inbox.c.digest,
+    inbox.c.fate,
+    inbox.c.problems,
+)
+_BY_ID = select(*_COLUMNS).where(inbox.c.event_id.in_(bindparam("ids", expanding=True)))
+_BY_PLACE = select(*_COLUMNS).where(
+    inbox.c.epoch == bindparam("epoch"),
+    inbox.c.sequence.in_(bindparam("sequences", expanding=True)),
+    inbox.c.source == bindparam("source"),
+    inbox.c.type == bindparam("type"),
+    inbox.c.destination == bindparam("destination"),
+)
+
+
+def look_up(connection: Connection, ids: Sequence[str], places: Iterable[Place]) -> list[Known]:
+    """Give the rows that carry one of these ids or stand at one of these places of their streams; each once."""
+    found = {row.event_id: _known(row) for row in connection.execute(_BY_ID, {"ids": list(ids)})} if ids else {}
+    streams: dict[tuple[str, str, str, str], list[int]] = defaultdict(list)
+    for source, destination, event_type, epoch, sequence in places:
+        streams[(source, destination, event_type, epoch)].append(sequence)
+    for (source, destination, event_type, epoch), sequences in streams.items():
+        values = {"source": source, "destination": destination, "type": event_type, "epoch": epoch, "sequences": sequences}
+        for row in connection.execute(_BY_PLACE, values):
+            found.setdefault(row.event_id, _known(row))
+    return list(found.values())
+
+
+def write_rows(connection: Connection, rows: Sequence[InboxRow], decided_at_utc: datetime) -> None:
+    """Write the rows of a batch, sorted by key so that two processes never wait for each other in a circle."""
+    insert_rows(
+        connection,
+        inbox,
+        [
+            (
+                row.event_id,
+                *row.place,
+                row.reference,
+                row.version,
+                row.digest,
+                row.fate.value,
+                problems_text(row.problems),
+                row.received_at_utc,
+                decided_at_utc,
+                0,
+                row.bundle_digest,
+                row.raw,
+            )
+            for row in sorted(rows, key=lambda row: row.event_id)
+        ],
+    )
+
+
+def count_duplicates(connection: Connection, ids: Iterable[str]) -> None:
+    """Count one more arrival for each of these events (an id as often as it came)."""
+    times: dict[str, int] = defaultdict(int)
+    for event_id in ids:
+        times[event_id] += 1
+    if times:
+        statement = update(inbox).where(inbox.c.event_id == bindparam("id")).values(duplicates=inbox.c.duplicates + bindparam("times"))
+        connection.execute(statement, [{"id": event_id, "times": times[event_id]} for event_id in sorted(times)])
+
+
+def finish_held(connection: Connection, event_id: str, fate: Fate, problems: tuple[Problem, ...], now_utc: datetime) -> None:
+    """Give an event that was HELD its final fate."""
+    connection.execute(
+        update(inbox)
+        .where(inbox.c.event_id == event_id, inbox.c.fate == Fate.HELD.value)
+        .values(fate=fate.value, problems=[problem.model_dump() for problem in problems] or None, decided_at_utc=now_utc)
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class EvidenceRow:
+    """The signature of one bundle, kept as evidence for all its events."""
+
+    bundle_digest: bytes
+    jws: str
+    signatory: Signatory
+    received_at_utc: datetime
+
+
+def write_evidence(connection: Connection, rows: Iterable[EvidenceRow]) -> None:
+    """Keep signatures that are not kept yet."""
+    insert_missing(
+        connection,
+        evidence,
+        (
+            {
+                "bundle_digest": row.bundle_digest,
+                "jws": row.jws,
+                "signatory": row.signatory.urn,
+                "fingerprint": row.signatory.fingerprint,
+                "signed_at_utc": row.signatory.signed_at_utc,
+                "received_at_utc": row.received_at_utc,
+            }
+            for row in sorted(rows, key=lambda row: row.bundle_digest)
+        ),
+    )
+
+
+def problems_text(problems: tuple[Problem, ...]) -> str | None:
+    """Problems as the JSON column keeps them."""
+    return json_text([problem.model_dump(exclude_none=True) for problem in problems]) if problems else None
+
+
+def problems_of(value: list[dict[str, str]] | None) -> tuple[Problem, ...]:
+    """Problems as they were kept."""
+    return tuple(Problem(**problem) for problem in value or ())
+
+
+def _known(row: Row[tuple[object, ...]]) -> Known:
+    place = (row.source, row.destination, row.type, row.epoch, row.sequence)
+    return Known(row.event_id, place, bytes(row.digest), Fate(row.fate), problems_of(row.problems))

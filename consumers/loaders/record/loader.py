@@ -1,0 +1,78 @@
+"""The handler of the record: refuse what contradicts a version that is kept, write the rest in three sets."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Connection, bindparam, select
+
+from consumers.context import Batch, Context, ReceivedEvent
+from consumers.database import insert_rows
+from consumers.loaders.record.rows import crossing_row, declaration_row, item_row
+from consumers.loaders.record.tables import crossing_event, declaration, declaration_item
+from consumers.registry import consumer
+from consumers.tables import inbox
+from schemas.content import validate
+from schemas.crossing import CrossingEvent
+from schemas.declarations import ExportDeclaration, ImportDeclaration, TransitDeclaration
+from schemas.strict_json import parse
+
+Key = tuple[str, int]  # reference and version
+
+_KEPT_DECLARATIONS = select(declaration.c.reference, declaration.c.version, declaration.c.event_id).where(
+    declaration.c.reference.in_(bindparam("references", expanding=True))
+)
+_KEPT_CROSSINGS = select(crossing_event.c.reference, crossing_event.c.event_id).where(
+    crossing_event.c.reference.in_(bindparam("references", expanding=True))
+)
+_KEPT_BYTES = select(inbox.c.raw, inbox.c.type).where(inbox.c.event_id == bindparam("id"))
+
+
+@consumer((ExportDeclaration, ImportDeclaration, TransitDeclaration, CrossingEvent), queue="record")
+def load_record(batch: Batch, context: Context) -> None:
+    """Keep every version of every declaration, and every crossing event, once."""
+    crossings = [event for event in batch if isinstance(event.data, CrossingEvent)]
+    declarations = [event for event in batch if not isinstance(event.data, CrossingEvent)]
+    new_declarations = _without_kept(declarations, _declarations_kept(context.transaction, declarations), context)
+    new_crossings = _without_kept(crossings, _crossings_kept(context.transaction, crossings), context)
+    insert_rows(context.transaction, declaration, [declaration_row(event.id, event.data) for event in new_declarations])
+    items = [item_row(event.id, item) for event in new_declarations for item in event.data.items]
+    insert_rows(context.transaction, declaration_item, items)
+    insert_rows(context.transaction, crossing_event, [crossing_row(event.id, event.data) for event in new_crossings])
+
+
+def _declarations_kept(connection: Connection, events: Sequence[ReceivedEvent]) -> dict[Key, str]:
+    rows = connection.execute(_KEPT_DECLARATIONS, {"references": [event.reference for event in events]}) if events else ()
+    return {(row.reference, row.version): row.event_id for row in rows}
+
+
+def _crossings_kept(connection: Connection, events: Sequence[ReceivedEvent]) -> dict[Key, str]:
+    rows = connection.execute(_KEPT_CROSSINGS, {"references": [event.reference for event in events]}) if events else ()
+    return {(row.reference, 1): row.event_id for row in rows}
+
+
+def _without_kept(events: Sequence[ReceivedEvent], kept: dict[Key, str], context: Context) -> list[ReceivedEvent]:
+    """Give the events that bring something new, sorted by key.
+
+    The same version again under another id (a sender that began a new epoch) is loaded already; with other content it is refused.
+    """
+    new: dict[Key, ReceivedEvent] = {}
+    for event in events:
+        key = (event.reference, event.version)
+        if key in new:
+            former: Any = new[key].data
+        elif key in kept:
+            former = _content_of(context.transaction, kept[key])
+        else:
+            new[key] = event
+            continue
+        if type(former) is not type(event.data) or former != event.data:
+            text = "this version is kept already with other content: a correction is a new version"
+            context.refuse(event, "version-conflict", text, field="version", value=event.version)
+    return [new[key] for key in sorted(new)]
+
+
+def _content_of(connection: Connection, event_id: str) -> Any:
+    row = connection.execute(_KEPT_BYTES, {"id": event_id}).one()
+    return validate(row.type, parse(bytes(row.raw))["data"])

@@ -1,0 +1,13 @@
+"""Run by Alembic within the transaction that `consumers.migrations` has begun."""
+
+from alembic import context
+
+from consumers.loaders.record.tables import declaration
+from consumers.migrations import VERSION_TABLE
+
+context.configure(
+    connection=context.config.attributes["connection"],
+    target_metadata=declaration.metadata,
+    version_table=VERSION_TABLE,
+)
+context.run_migrations()

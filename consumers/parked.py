@@ -1,0 +1,164 @@
+"""Parked: messages and events that are not to be trusted or contradict what is kept. Deduplicated, counted, bounded, and never answered.
+
+What may be kept is bounded because a stranger decides how much comes: bodies up to `BODY_BYTES` each and `TOTAL_BYTES` together, and
+beyond `OPEN_ROWS` rows of one code in one lane, further ones only raise the counter of one common row.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import zlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, func, insert, select, update
+
+from broker.ports import Message
+from consumers.database import insert_missing
+from consumers.tables import inbox, parked, parked_event
+from schemas.errors import Problem, shown
+from schemas.fates import Fate
+from schemas.limits import BUNDLE_EVENTS, UNPACKED_BYTES
+from schemas.names import Party
+
+BODY_BYTES = 4 * 1024 * 1024
+TOTAL_BYTES = 256 * 1024 * 1024
+OPEN_ROWS = 2_000
+CONFLICT_CODES = ("event-conflict", "sequence-conflict")
+_CLAIMED_ID = re.compile(rb'"id":"([0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12})"')
+
+
+@dataclass(frozen=True, slots=True)
+class Parking:
+    """One thing to park: where it came from, why, its bytes, and the events that it claims to hold."""
+
+    digest: bytes
+    lane: str
+    queue: str
+    problem: Problem
+    claimed_source: str | None
+    body: bytes
+    headers: dict[str, Any] | None
+    claimed_ids: tuple[str, ...]
+
+
+def message_digest(message: Message) -> bytes:
+    """A digest over routing key, headers and body: the same for the same message delivered again."""
+    digest = hashlib.sha256(message.routing_key.encode())
+    for key in sorted(message.headers):
+        digest.update(f"\0{key}={message.headers[key]}".encode(errors="surrogatepass"))
+    digest.update(b"\0")
+    digest.update(message.body)
+    return digest.digest()
+
+
+def parking_of_message(message: Message, lane: str, queue: str, problem: Problem) -> Parking:
+    """Park a whole message, with the ids that its body claims as far as it can be read."""
+    headers: dict[str, Any] = {str(key)[:64]: _header(value) for key, value in list(message.headers.items())[:20]}
+    headers.update(routing_key=shown(message.routing_key), content_encoding=shown(message.content_encoding))
+    return Parking(
+        message_digest(message), lane, queue, problem, _urn(message.headers.get("source")), message.body, headers, claimed_ids(message)
+    )
+
+
+def parking_of_event(
+    raw: bytes, digest: bytes, lane: str, queue: str, problem: Problem, source: str, claimed_ids: tuple[str, ...] = ()
+) -> Parking:
+    """Park one event of a bundle that is otherwise sound."""
+    return Parking(digest, lane, queue, problem, source, raw, None, claimed_ids)
+
+
+def claimed_ids(message: Message) -> tuple[str, ...]:
+    """The event ids that stand in a body, as far as it can be unpacked within the limits; they prove nothing."""
+    body = message.body
+    if message.content_encoding == "gzip":
+        try:
+            body = zlib.decompressobj(zlib.MAX_WBITS | 16).decompress(body, UNPACKED_BYTES)
+        except zlib.error:
+            return ()
+    found = (match.group(1).decode() for match in _CLAIMED_ID.finditer(body[:UNPACKED_BYTES]))
+    return tuple(dict.fromkeys(event_id for _, event_id in zip(range(BUNDLE_EVENTS), found, strict=False)))
+
+
+def park(connection: Connection, parkings: Sequence[Parking], now_utc: datetime) -> None:
+    """Write parked rows or raise their counters, sorted by key, within the bounds."""
+    for parking in sorted(parkings, key=lambda parking: parking.digest):
+        again = update(parked).where(parked.c.digest == parking.digest).values(times=parked.c.times + 1, last_seen_utc=now_utc)
+        if connection.execute(again).rowcount == 0:
+            _insert(connection, parking, now_utc)
+
+
+def _insert(connection: Connection, parking: Parking, now_utc: datetime) -> None:
+    same = (parked.c.closed_at_utc.is_(None), parked.c.lane == parking.lane, parked.c.code == parking.problem.code)
+    if connection.execute(select(func.count()).select_from(parked).where(*same)).scalar_one() >= OPEN_ROWS:
+        _overflow(connection, parking, now_utc)
+        return
+    kept = connection.execute(select(func.coalesce(func.sum(parked.c.kept_bytes), 0))).scalar_one()
+    headers_bytes = sum(len(str(value)) for value in (parking.headers or {}).values())
+    whole = len(parking.body) <= BODY_BYTES and int(kept) + len(parking.body) + headers_bytes <= TOTAL_BYTES
+    with_headers = int(kept) + headers_bytes <= TOTAL_BYTES
+    connection.execute(
+        insert(parked),
+        {
+            **_row(parking, now_utc),
+            "kept_bytes": (len(parking.body) if whole else 0) + (headers_bytes if with_headers else 0),
+            "body": parking.body if whole else None,
+            "headers": parking.headers if with_headers else None,
+        },
+    )
+    insert_missing(connection, parked_event, ({"digest": parking.digest, "event_id": event_id} for event_id in sorted(parking.claimed_ids)))
+
+
+def _overflow(connection: Connection, parking: Parking, now_utc: datetime) -> None:
+    digest = hashlib.sha256(f"overflow:{parking.lane}:{parking.problem.code}".encode()).digest()
+    again = update(parked).where(parked.c.digest == digest).values(times=parked.c.times + 1, last_seen_utc=now_utc)
+    if connection.execute(again).rowcount == 0:
+        row = _row(parking, now_utc) | {"digest": digest, "kept_bytes": 0, "body": None, "headers": None, "claimed_source": None}
+        insert_missing(
+            connection, parked, [row | {"text": f"more than {OPEN_ROWS} are parked for this code: the further ones, counted only"}]
+        )
+
+
+def _row(parking: Parking, now_utc: datetime) -> dict[str, Any]:
+    return {
+        "digest": parking.digest,
+        "lane": parking.lane,
+        "queue": parking.queue,
+        "code": parking.problem.code,
+        "text": str(parking.problem),
+        "claimed_source": parking.claimed_source,
+        "times": 1,
+        "first_seen_utc": now_utc,
+        "last_seen_utc": now_utc,
+        "bytes": len(parking.body),
+    }
+
+
+def close_loaded(connection: Connection, event_ids: Iterable[str], now_utc: datetime) -> int:
+    """Close the parked rows all of whose claimed events have a final fate now; give how many. Conflicts stay open for a person."""
+    still_open = (parked.c.closed_at_utc.is_(None), parked.c.code.not_in(CONFLICT_CODES))
+    if connection.execute(select(parked.c.digest).where(*still_open).limit(1)).first() is None:
+        return 0
+    touched = (
+        select(parked.c.digest)
+        .join(parked_event, parked_event.c.digest == parked.c.digest)
+        .where(*still_open, parked_event.c.event_id.in_(list(event_ids)))
+    )
+    taken_in = select(inbox.c.event_id).where(inbox.c.event_id == parked_event.c.event_id, inbox.c.fate != Fate.HELD.value)
+    lacking = select(parked_event.c.event_id).where(parked_event.c.digest == parked.c.digest, ~taken_in.exists())
+    closing = update(parked).where(*still_open, parked.c.digest.in_(touched), ~lacking.exists()).values(closed_at_utc=now_utc)
+    return connection.execute(closing).rowcount
+
+
+def _header(value: object) -> str | int:
+    return value if isinstance(value, int) else str(value)[:100_000].replace("\0", "�").encode(errors="replace").decode()
+
+
+def _urn(value: object) -> str | None:
+    try:
+        return Party.of_urn(str(value)).urn[:100]
+    except ValueError:
+        return None

@@ -1,0 +1,169 @@
+"""One declaration's way through the customs house, in batches: open, sort out, validate, load with its inbox row, answer.
+
+Everything about a number of arrivals is decided in one database transaction (`Pipeline.take_in`); acknowledging and sending the
+answers is the worker's. The database's own trouble decides nothing: the same transaction is done again when it can.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+import structlog
+from sqlalchemy import Connection, Engine
+
+from broker.bundle.open import Expected
+from broker.trust.anchors import TrustStore
+from consumers import held, inbox, parked
+from consumers.answers import Answered
+from consumers.context import Declined, ReceivedEvent
+from consumers.database import is_away, is_repeated_key
+from consumers.decisions import Sorted, check, sort_out
+from consumers.handling import run_handler
+from consumers.inbox import InboxRow
+from consumers.opening import Arrival, InHand, open_deliveries
+from consumers.parked import Parking, parking_of_event
+from consumers.patience import patiently
+from consumers.registry import Consumer
+from schemas.errors import ContentError, Problem
+from schemas.fates import Fate
+
+log = structlog.get_logger()
+
+SAME_KEY_ATTEMPTS = 5  # how often another process may be faster with the same events before they are taken in one by one
+
+Clock = Callable[[], datetime]
+Within = Callable[[Connection], None]
+
+
+def now_utc() -> datetime:
+    """The clock of the daemon; tests give another one."""
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Pipeline:
+    """What a consumer needs to take events in. Immutable: workers, held attempts and tests share it."""
+
+    consumer: Consumer
+    engine: Engine
+    trust: TrustStore
+    expected: Mapping[str, Expected]
+    stop: threading.Event
+    clock: Clock = now_utc
+
+    def process(self, deliveries: Sequence[InHand]) -> list[Answered]:
+        """Take deliveries in, a transaction for each batch of the consumer's size; the answers are to be sent before they are acknowledged."""
+        opened = open_deliveries(deliveries, self.trust, self.expected, self.clock())
+        answers: list[Answered] = []
+        parkings: tuple[Parking, ...] = opened.parkings
+        for part in _parts(opened.arrivals, self.consumer.batch_size):
+            answers.extend(self.take_in(part, parkings))
+            parkings = ()
+        if parkings:
+            self.take_in((), parkings)
+        return answers
+
+    def take_in(self, arrivals: Sequence[Arrival], parkings: Sequence[Parking] = (), within: Within | None = None) -> list[Answered]:
+        """Decide about these arrivals in one transaction, with `within` in it; waits for the database as long as it takes.
+
+        UnavailableError once `stop` is set while the database is away: nothing was decided then.
+        """
+        for _ in range(SAME_KEY_ATTEMPTS):
+            try:
+                return patiently(lambda: self._transact(arrivals, parkings, within), self.engine, self.stop)
+            except Exception as error:  # what breaks the transaction is found by halves; the daemon outlives it
+                if is_away(error):
+                    raise
+                if not is_repeated_key(error):
+                    log.exception("batch.surprised", queue=self.consumer.queue, events=len(arrivals))
+                    break
+                log.info("batch.overtaken", queue=self.consumer.queue, events=len(arrivals))
+        if not arrivals:
+            return []
+        if len(arrivals) > 1:
+            middle = len(arrivals) // 2
+            return [*self.take_in(arrivals[:middle], parkings, within), *self.take_in(arrivals[middle:], (), within)]
+        return self.take_in((), [*parkings, *(_unwritable(arrival) for arrival in arrivals)], within)
+
+    def _transact(self, arrivals: Sequence[Arrival], parkings: Sequence[Parking], within: Within | None) -> list[Answered]:
+        with self.engine.begin() as connection:
+            known = inbox.look_up(connection, [arrival.id for arrival in arrivals], (arrival.place for arrival in arrivals))
+            found = sort_out(arrivals, known)
+            rows = self._load(connection, found.fresh)
+            self._write(connection, found, rows, parkings)
+            if within is not None:
+                within(connection)
+        self._report(found, rows)
+        first = {row.event_id: Answered(row.event_id, row.place[0], row.digest, row.fate, row.problems) for row in known}
+        first.update({row.event_id: Answered(row.event_id, row.place[0], row.digest, row.fate, row.problems) for row in rows})
+        return [first[arrival.id] for arrival in (*found.fresh, *found.again)]
+
+    def _load(self, connection: Connection, fresh: Sequence[Arrival]) -> list[InboxRow]:
+        """Validate the fresh ones, run the handler over those that are sound, and give the inbox rows of all."""
+        declined: dict[str, Declined] = {}
+        events: list[ReceivedEvent] = []
+        for arrival in fresh:
+            try:
+                events.append(check(arrival.opened, arrival.evidence.received_at_utc))
+            except ContentError as error:
+                declined[arrival.id] = Declined(Fate.REFUSED, error.problems)
+        versions = {event.id: event.version for event in events}
+        events.sort(key=lambda event: (event.reference, event.version, event.id))
+        declined.update(run_handler(connection, self.consumer, events))
+        return [_inbox_row(arrival, versions.get(arrival.id), declined.get(arrival.id)) for arrival in fresh]
+
+    def _write(self, connection: Connection, found: Sorted, rows: Sequence[InboxRow], parkings: Sequence[Parking]) -> None:
+        moment = self.clock()
+        fresh = {arrival.evidence.bundle_digest: arrival.evidence for arrival in found.fresh}
+        inbox.write_evidence(connection, fresh.values())
+        inbox.write_rows(connection, rows, moment)
+        held_now = [(row.event_id, row.problems[0]) for row in rows if row.fate is Fate.HELD]
+        held.hold(connection, self.consumer.queue, held_now, moment)
+        inbox.count_duplicates(connection, (arrival.id for arrival in found.again))
+        conflicts = [_parking_of_conflict(conflict.arrival, conflict.problem) for conflict in found.conflicts]
+        parked.park(connection, [*parkings, *conflicts], moment)
+        parked.close_loaded(connection, [arrival.id for arrival in (*found.fresh, *found.again)], moment)
+
+    def _report(self, found: Sorted, rows: Sequence[InboxRow]) -> None:
+        for row in rows:
+            if row.fate is not Fate.LOADED:
+                log.warning(f"event.{row.fate.value.lower()}", queue=self.consumer.queue, event_id=row.event_id, code=row.problems[0].code)
+        for conflict in found.conflicts:
+            log.warning("event.parked", queue=self.consumer.queue, event_id=conflict.arrival.id, code=conflict.problem.code)
+        if rows or found.again:
+            log.debug("batch.taken_in", queue=self.consumer.queue, events=len(rows), duplicates=len(found.again))
+
+
+def _parts(arrivals: Sequence[Arrival], size: int) -> Iterator[Sequence[Arrival]]:
+    for start in range(0, len(arrivals), size):
+        yield arrivals[start : start + size]
+
+
+def _inbox_row(arrival: Arrival, version: int | None, declined: Declined | None) -> InboxRow:
+    return InboxRow(
+        event_id=arrival.id,
+        place=arrival.place,
+        reference=arrival.opened.event.subject,
+        version=version,
+        digest=arrival.opened.digest,
+        fate=Fate.LOADED if declined is None else declined.fate,
+        problems=() if declined is None else declined.problems,
+        received_at_utc=arrival.evidence.received_at_utc,
+        bundle_digest=arrival.evidence.bundle_digest,
+        raw=arrival.opened.raw,
+    )
+
+
+def _parking_of_conflict(arrival: Arrival, problem: Problem) -> Parking:
+    parking = parking_of_event(
+        arrival.opened.raw, arrival.opened.digest, arrival.lane, arrival.queue, problem, arrival.opened.event.source, (arrival.id,)
+    )
+    return replace(parking, headers={"jws": arrival.evidence.jws})
+
+
+def _unwritable(arrival: Arrival) -> Parking:
+    problem = Problem(code="inbox-surprise", text="the event could not be taken in; the log says why")
+    return _parking_of_conflict(arrival, problem)

@@ -1,0 +1,104 @@
+"""The tables of the customs house's own bookkeeping: inbox, evidence, held, parked, attempt. They live in the database that the
+consumers load, so that one transaction holds both. Their SQL stands in `inbox`, `held`, `parked` and `attempts`.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import Column, ForeignKey, Index, Integer, LargeBinary, MetaData, Table, UniqueConstraint, text
+
+from consumers.columns import Instant, big, digest, document, identifier, name, words
+
+metadata = MetaData(
+    naming_convention={"ix": "ix_%(table_name)s_%(column_0_name)s", "uq": "uq_%(table_name)s_%(column_0_name)s", "pk": "pk_%(table_name)s"}
+)
+
+inbox = Table(
+    "inbox",
+    metadata,
+    Column("event_id", identifier(), primary_key=True, comment="the event's UUIDv7"),
+    Column("source", name(100), nullable=False, comment="URN of the post"),
+    Column("destination", name(100), nullable=False, comment="URN of this house"),
+    Column("type", name(60), nullable=False),
+    Column("epoch", name(16), nullable=False),
+    Column("sequence", big(), nullable=False),
+    Column("reference", name(200), nullable=False, comment="the declaration's, such as TJ/PNJ/2026/1"),
+    Column("version", Integer, comment="null where the content could not be read"),
+    Column("digest", digest(), nullable=False, comment="SHA-256 of `raw`"),
+    Column("fate", name(8), nullable=False, comment="LOADED, REFUSED or HELD; final but for HELD"),
+    Column("problems", document(), comment="why, where the fate is not LOADED"),
+    Column("received_at_utc", Instant(), nullable=False),
+    Column("decided_at_utc", Instant(), nullable=False),
+    Column("duplicates", Integer, nullable=False, server_default=text("0"), comment="how often it came again"),
+    Column("bundle_digest", digest(), nullable=False, comment="evidence.bundle_digest"),
+    Column("raw", LargeBinary, nullable=False, comment="the signed bytes, exactly"),
+    # Epoch and sequence first: nearly every comparison in the index ends with them.
+    UniqueConstraint("epoch", "sequence", "source", "type", "destination", name="uq_inbox_place"),
+    Index("ix_inbox_reference", "reference"),
+    Index("ix_inbox_undone", "fate", postgresql_where=text("fate <> 'LOADED'"), sqlite_where=text("fate <> 'LOADED'")),
+)
+
+evidence = Table(
+    "evidence",
+    metadata,
+    Column("bundle_digest", digest(), primary_key=True, comment="SHA-256 of `jws`"),
+    Column("jws", words(), nullable=False, comment="the detached signature over the digests of the bundle's events, certificates included"),
+    Column("signatory", name(100), nullable=False, comment="URN in the signing certificate"),
+    Column("fingerprint", name(64), nullable=False, comment="SHA-256 of the signing certificate, hex"),
+    Column("signed_at_utc", Instant(), nullable=False),
+    Column("received_at_utc", Instant(), nullable=False),
+)
+
+held = Table(
+    "held",
+    metadata,
+    Column("event_id", identifier(), ForeignKey("inbox.event_id", name="fk_held_inbox"), primary_key=True),
+    Column("queue", name(40), nullable=False, comment="the consumer that tries it again"),
+    Column("code", name(64), nullable=False),
+    Column("problem", words(), nullable=False),
+    Column("attempts", Integer, nullable=False, server_default=text("0")),
+    Column("next_attempt_at_utc", Instant(), comment="null: left to a person"),
+    Column("first_held_at_utc", Instant(), nullable=False),
+    Column("finished_at_utc", Instant(), comment="when the broker confirmed the final receipt"),
+    Index(
+        "ix_held_due",
+        "queue",
+        "next_attempt_at_utc",
+        postgresql_where=text("finished_at_utc IS NULL"),
+        sqlite_where=text("finished_at_utc IS NULL"),
+    ),
+)
+
+parked = Table(
+    "parked",
+    metadata,
+    Column("digest", digest(), primary_key=True, comment="of routing key, headers and body; of the event where one event is parked"),
+    Column("lane", name(2), nullable=False),
+    Column("queue", name(100), nullable=False),
+    Column("code", name(64), nullable=False),
+    Column("text", words(), nullable=False),
+    Column("claimed_source", name(100), comment="what the headers or the event claim; nobody vouches for it"),
+    Column("times", Integer, nullable=False),
+    Column("first_seen_utc", Instant(), nullable=False),
+    Column("last_seen_utc", Instant(), nullable=False),
+    Column("bytes", big(), nullable=False, comment="the message's size"),
+    Column("kept_bytes", big(), nullable=False, comment="how much of it is kept in `body` and `headers`"),
+    Column("body", LargeBinary, comment="null where it was too large, or the parked rows together"),
+    Column("headers", document()),
+    Column("closed_at_utc", Instant(), comment="when all events that it claims to hold had been taken in after all, or by a person"),
+    Index("ix_parked_open", "lane", postgresql_where=text("closed_at_utc IS NULL"), sqlite_where=text("closed_at_utc IS NULL")),
+)
+
+parked_event = Table(
+    "parked_event",
+    metadata,
+    Column("digest", digest(), ForeignKey("parked.digest", ondelete="CASCADE", name="fk_parked_event_parked"), primary_key=True),
+    Column("event_id", identifier(), primary_key=True, comment="claimed, not proven"),
+    Index("ix_parked_event_event_id", "event_id"),
+)
+
+attempt = Table(
+    "attempt",
+    metadata,
+    Column("mark", name(80), primary_key=True, comment="an event's id, or `bundle:` and the digest of a message"),
+    Column("begun_at_utc", Instant(), nullable=False),
+)

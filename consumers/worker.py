@@ -1,0 +1,136 @@
+"""One consumer's worker: takes what is there from its queue in every lane, up to a batch, and never waits for more."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Mapping, Sequence
+
+import structlog
+
+from broker.ports import Broker
+from broker.trust.keys import Identity
+from consumers import held
+from consumers.answers import Answered, receipts
+from consumers.delivering import Outgoing
+from consumers.opening import InHand
+from consumers.patience import patiently
+from consumers.pipeline import Pipeline
+from consumers.retrying import try_again
+from consumers.suspects import take_in_carefully
+from schemas.errors import UnavailableError
+from schemas.limits import BUNDLE_EVENTS
+from schemas.names import Party
+
+log = structlog.get_logger()
+
+PREFETCH = 100  # messages: enough for the broker to be ahead of a batch, little enough to hold whole bundles in memory
+IDLE_SECONDS = 0.5  # how long an idle worker sleeps unless a delivery or a confirm wakes it
+HELD_SECONDS = 5.0  # between two looks at the held rows
+LAST_CONFIRMS_SECONDS = 4.0  # how long a stopping worker waits for its last receipts' confirms
+
+
+class Worker:
+    """A consumer at work, over all lanes, in the thread that calls `run`."""
+
+    def __init__(self, pipeline: Pipeline, house: Party, environment: str, identity: Identity, brokers: Mapping[str, Broker]) -> None:
+        self._pipeline = pipeline
+        self._house = house
+        self._environment = environment
+        self._identity = identity
+        self._arrived = threading.Event()
+        self._queue = f"{house.unit}.{pipeline.consumer.queue}"
+        self._outgoing = Outgoing(brokers, self._arrived.set, self._finish)
+        self._subscriptions = {lane: broker.subscribe(self._queue, PREFETCH, self._arrived.set) for lane, broker in brokers.items()}
+        self._waiting: deque[InHand] = deque()
+        self._held_at = 0.0
+
+    @property
+    def name(self) -> str:
+        """The queue's name, for logs and threads."""
+        return self._queue
+
+    def run(self) -> None:
+        """Work until the pipeline's `stop` is set; the batch in hand is finished, what was only taken goes back to its queue."""
+        stop = self._pipeline.stop
+        try:
+            while not stop.is_set():
+                if not self.turn():
+                    self._arrived.wait(IDLE_SECONDS)
+            self._await_last_confirms()
+        except UnavailableError as error:
+            log.warning("worker.stopped_while_away", queue=self._queue, problem=str(error))  # not acked: it all comes again
+        finally:
+            for subscription in self._subscriptions.values():
+                subscription.close()
+
+    def turn(self) -> bool:
+        """Do one batch of what is there; say whether there was anything to do."""
+        self._arrived.clear()
+        self._outgoing.settle()
+        if self._outgoing.full:
+            return False
+        tried = self._try_held()
+        batch = self._next_batch()
+        if not batch:
+            return tried
+        careful = [one for one in batch if one.suspect]
+        usual = [one for one in batch if not one.suspect]
+        if usual:
+            self._answer(self._pipeline.process(usual), usual)
+        for one in careful:
+            self._answer(take_in_carefully(self._pipeline, one), [one])
+        return True
+
+    def _next_batch(self) -> list[InHand]:
+        """What is there, up to the batch size in events: a whole number of bundles, at least one."""
+        for lane, subscription in self._subscriptions.items():
+            room = max(1, PREFETCH - len(self._waiting))
+            if len(self._waiting) < PREFETCH:
+                self._waiting.extend(InHand(delivery, lane, subscription) for delivery in subscription.take(room, 0))
+        batch: list[InHand] = []
+        events = 0
+        while self._waiting:
+            count = _claimed_events(self._waiting[0])
+            if batch and events + count > self._pipeline.consumer.batch_size:
+                break
+            batch.append(self._waiting.popleft())
+            events += count
+        return batch
+
+    def _answer(self, answers: Sequence[Answered], deliveries: Sequence[InHand]) -> None:
+        made = receipts(answers, self._house, self._environment, self._identity, self._pipeline.clock())
+        self._outgoing.send(made, deliveries)
+
+    def _try_held(self) -> bool:
+        if time.monotonic() < self._held_at:
+            return False
+        self._held_at = time.monotonic() + HELD_SECONDS
+        retried = try_again(self._pipeline)
+        if not retried.answers:
+            return False
+        made = receipts(retried.answers, self._house, self._environment, self._identity, self._pipeline.clock())
+        self._outgoing.send(made, (), retried.finished_ids)
+        return True
+
+    def _finish(self, event_ids: Sequence[str]) -> None:
+        def transact() -> None:
+            with self._pipeline.engine.begin() as connection:
+                held.finish(connection, event_ids, self._pipeline.clock())
+
+        patiently(transact, self._pipeline.engine, self._pipeline.stop)
+
+    def _await_last_confirms(self) -> None:
+        until = time.monotonic() + LAST_CONFIRMS_SECONDS
+        while not self._outgoing.empty and time.monotonic() < until:
+            self._arrived.clear()
+            self._outgoing.settle()
+            if not self._outgoing.empty:
+                self._arrived.wait(0.2)
+
+
+def _claimed_events(one: InHand) -> int:
+    """How many events a delivery says to hold; only to measure a batch, so a lie costs nothing but a smaller one."""
+    claimed = one.delivery.message.headers.get("events")
+    return min(max(claimed, 1), BUNDLE_EVENTS) if isinstance(claimed, int) else 1
