@@ -1,0 +1,101 @@
+"""Strict JSON: one object, read in one way only by everyone. What readers disagree about is refused (RFC 8259, sections 4, 6 and 8)."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, NoReturn
+
+from schemas.errors import ContentError, shown
+from schemas.limits import INTEGER, JSON_DEPTH
+
+STRING_CHARACTERS = 1024 * 1024  # of any one string or name; the models bound each field further
+
+
+def parse(raw: bytes) -> dict[str, Any]:
+    """Read exactly one JSON object from UTF-8 bytes.
+
+    Raises ContentError: `json-encoding` (not UTF-8, or a byte order mark), `json-depth` (nested deeper than `JSON_DEPTH`),
+    `json-syntax`, `json-duplicate-key`, `json-number` (a fraction, an exponent, NaN, an infinity, or beyond ±(2**53 - 1): a number
+    that carries a value travels as a string), `json-text` (U+0000, a lone surrogate, or too long), `json-not-object`.
+    """
+    if raw.startswith(b"\xef\xbb\xbf"):
+        raise ContentError("json-encoding", "a byte order mark stands before the JSON")
+    try:
+        text = raw.decode()
+    except UnicodeDecodeError as error:
+        raise ContentError("json-encoding", f"not UTF-8 at byte {error.start}") from None
+    _check_depth(raw)
+    try:
+        value = _DECODER.decode(text)
+    except ContentError:
+        raise
+    except (ValueError, RecursionError) as error:  # a syntax error, or an integer beyond Python's own limit of digits
+        raise ContentError("json-syntax", f"not JSON: {error}"[:500]) from None
+    if type(value) is not dict:
+        raise ContentError("json-not-object", "not a JSON object", value=type(value).__name__)
+    # Only these characters and escapes can make a string unfit: the search in the bytes spares a walk through the value.
+    if b"\\u0000" in raw or b"\\ud" in raw or b"\\uD" in raw or len(raw) > STRING_CHARACTERS:
+        _check_strings(value)
+    return value
+
+
+def _check_depth(raw: bytes) -> None:
+    """Refuse depth before parsing. Counting opening brackets suffices for nearly all; only a text with many is walked through."""
+    if raw.count(b"{") + raw.count(b"[") <= JSON_DEPTH:
+        return
+    depth = 0
+    in_string = False
+    escaped = False
+    for byte in raw.translate(None, _IRRELEVANT):
+        if in_string:
+            if escaped:
+                escaped = False
+            elif byte == 0x5C:
+                escaped = True
+            elif byte == 0x22:
+                in_string = False
+        elif byte == 0x22:
+            in_string = True
+        elif byte in b"{[":
+            depth += 1
+            if depth > JSON_DEPTH:
+                raise ContentError("json-depth", f"nested deeper than {JSON_DEPTH}")
+        elif byte in b"}]":
+            depth -= 1
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) != len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ContentError("json-duplicate-key", "a name stands twice in one object", field=shown(twice))
+    return value
+
+
+def _integer(digits: str) -> int:
+    value = int(digits)
+    if not -INTEGER <= value <= INTEGER:
+        raise ContentError("json-number", f"an integer beyond ±{INTEGER}", value=digits)
+    return value
+
+
+def _no_number(digits: str) -> NoReturn:
+    raise ContentError("json-number", "no fractions or exponents: such a number travels as a string", value=digits)
+
+
+def _check_strings(value: Any) -> None:
+    if type(value) is str:
+        if "\0" in value or len(value) > STRING_CHARACTERS or any("\ud800" <= character <= "\udfff" for character in value):
+            raise ContentError("json-text", "a string with U+0000, a lone surrogate, or too long", value=value.encode(errors="replace"))
+    elif type(value) is dict:
+        for name, each in value.items():
+            _check_strings(name)
+            _check_strings(each)
+    elif type(value) is list:
+        for each in value:
+            _check_strings(each)
+
+
+_IRRELEVANT = bytes(set(range(256)) - set(b'{}[]"\\/bfnrtu'))
+_DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_int=_integer, parse_float=_no_number, parse_constant=_no_number)
