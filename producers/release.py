@@ -5,7 +5,6 @@ Pure. Which destinations there are, and what becomes of the result, stands in `i
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
 from functools import lru_cache
 from types import MappingProxyType
@@ -38,17 +37,11 @@ def released(data: dict[str, Any], release: Release) -> dict[str, Any]:
 
 
 def check_releases(settings: Settings) -> None:
-    """Check every release of these settings; SettingsError with all that is missing, unknown or said twice."""
+    """Check every release of these settings; SettingsError with all that is missing or unknown."""
     problems: list[Problem] = []
     for country in settings.lanes:
-        releases = settings.releases_to(country)
         where = "home.releases" if country == settings.country else f"partners.{country}.releases"
-        for event_type, times in Counter(release.type for release in releases).items():
-            if times > 1:
-                problems.append(
-                    _problem("release-twice", where, f"{event_type.value} is released {times} times: join the fields in one", None)
-                )
-        for release in releases:
+        for release in settings.releases_to(country):
             problems += problems_of(release, f"{where} ({release.type.value})")
     if problems:
         raise SettingsError.of(problems)
@@ -123,8 +116,10 @@ def _part_of(annotation: Any) -> Any:
 
 
 def _exists(model: Any, steps: list[str]) -> bool:
-    if model is dict or not steps:
-        return bool(steps) is False or all(steps)
+    if not steps:
+        return True
+    if model is dict:
+        return all(steps)
     if model is None or steps[0] not in model.model_fields:
         return False
     return _exists(_part_of(model.model_fields[steps[0]].annotation), steps[1:])

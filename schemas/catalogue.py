@@ -116,7 +116,6 @@ _ENTRIES = (
     # --- intake: files and what may leave ---
     Entry("release-field-unknown", "a release names a field that its type does not have", Actor.OPERATOR),
     Entry("release-field-missing", "a release lacks a field without which no receiver could load the event", Actor.OPERATOR),
-    Entry("release-twice", "one type is released to one destination more than once", Actor.OPERATOR),
     Entry("release-none", "the declaration's type is released to nobody", Actor.OPERATOR),
     Entry("formats-none", "no file format is installed", Actor.OPERATOR),
     Entry("format-unknown", "the file is in none of the formats that are taken", Actor.SENDER),

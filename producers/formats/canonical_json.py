@@ -6,6 +6,7 @@ docs/canonical-json.md describes it for those who write such files. Whether the 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from json import JSONDecodeError
 from typing import Any, BinaryIO
 
 from producers.formats.reading import Part, ReadDeclaration, Reading, Unread
@@ -31,7 +32,7 @@ class CanonicalJson:
         """Read one object, however it is laid out, or one object a line where the first line and the next one say so."""
         lines = _Lines(stream)
         first, number = lines.next_filled(), lines.number
-        second = lines.next_filled()
+        second = lines.next_filled() if len(first) <= OBJECT_BYTES else b""
         # Within one JSON value no line that ends in } is followed by a line that begins with {: a comma must stand between them.
         if first.rstrip(_BLANK).endswith(b"}") and second.lstrip(_BLANK).startswith(b"{"):
             return Reading(_lines(first, number, second, lines), tells_its_end=False)
@@ -63,7 +64,7 @@ class _Lines:
 
 def _whole(begun: bytes, stream: BinaryIO) -> Part:
     raw = begun + stream.read(max(0, OBJECT_BYTES + 1 - len(begun)))
-    return _object(raw, 1)
+    return _object(raw, None)
 
 
 def _lines(first: bytes, number: int, second: bytes, lines: _Lines) -> Iterator[Part]:
@@ -76,16 +77,17 @@ def _lines(first: bytes, number: int, second: bytes, lines: _Lines) -> Iterator[
         line = lines.next_filled()
 
 
-def _object(raw: bytes, line: int) -> Part:
+def _object(raw: bytes, line: int | None) -> Part:
     if len(raw) > OBJECT_BYTES:
         return _unread("object-too-large", f"one declaration is at most {OBJECT_BYTES:,} bytes of JSON", line)
     try:
-        return _declaration(parse(raw.strip(_BLANK)), line)
+        return _declaration(parse(raw.rstrip(_BLANK)), line)
     except ContentError as error:
-        return Unread(error.problems, line)
+        within = error.__context__  # where the text stops being JSON, the reader beneath knows the line
+        return Unread(error.problems, (line or 1) + within.lineno - 1 if isinstance(within, JSONDecodeError) else line)
 
 
-def _declaration(said: dict[str, Any], line: int) -> Part:
+def _declaration(said: dict[str, Any], line: int | None) -> Part:
     for name in ("type", "declaration"):
         if name not in said:
             return _unread("field-missing", 'a canonical object is {"type": "customs.….v1", "declaration": {…}}', line, field=name)
@@ -100,7 +102,7 @@ def _declaration(said: dict[str, Any], line: int) -> Part:
     return ReadDeclaration(event_type, data, line)
 
 
-def _unread(code: str, text: str, line: int, *, field: str | None = None, value: object = None) -> Unread:
+def _unread(code: str, text: str, line: int | None, *, field: str | None = None, value: object = None) -> Unread:
     return Unread(ContentError(code, text, field=field, value=value).problems, line)
 
 

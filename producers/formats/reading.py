@@ -15,7 +15,7 @@ HEAD_BYTES = 4096  # what `recognises` is shown of a file
 class ReadDeclaration:
     """One declaration or crossing event as a file says it: its type, and its data in the shape of that type's model, not yet validated.
 
-    `line` is where it begins in its file, from 1, where the format knows it.
+    `line` is where it begins in its file, from 1, where a file may hold several and the format knows it.
     """
 
     type: str

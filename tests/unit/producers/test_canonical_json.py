@@ -34,7 +34,7 @@ def test_one_object_is_read_however_it_is_laid_out() -> None:
     for raw in (json.dumps(said()), json.dumps(said(), indent=2), "\ufeff\r\n " + json.dumps(said(), indent="\t") + "\r\n\n"):
         reading = FORMAT.read(io.BytesIO(raw.encode()))
         assert reading.tells_its_end
-        assert list(reading.parts) == [ReadDeclaration(EXPORT, export("1"), 1)]
+        assert list(reading.parts) == [ReadDeclaration(EXPORT, export("1"))]
 
 
 def test_one_object_a_line_is_read_line_by_line_and_a_broken_line_costs_only_itself() -> None:
@@ -51,6 +51,13 @@ def test_one_object_a_line_is_read_line_by_line_and_a_broken_line_costs_only_its
 def test_a_pretty_printed_object_whose_lines_end_in_braces_is_still_one_object() -> None:
     raw = json.dumps(said(), indent=1).replace('{\n "type"', '{"unknown": {}\n, "type"', 1)
     assert code_of(parts_of(raw.encode())[0]) == "field-unknown"
+
+
+def test_where_a_file_stops_being_json_its_line_is_told() -> None:
+    lines = json.dumps(said(), indent=1).splitlines()
+    lines[7] = lines[7].rstrip(",") + " oops"
+    (part,) = parts_of("\n".join(lines).encode())
+    assert (code_of(part), part.line) == ("json-syntax", 8)
 
 
 @pytest.mark.parametrize(

@@ -150,7 +150,7 @@ def test_a_whole_file_with_bad_content_is_rejected_at_once_with_field_and_value(
     (path / "1.json").write_text(json.dumps({"type": EXPORT, "declaration": bad}))
     assert directory.turn().rejected == 1
     (problem,) = reason(path, "1.json")["problems"]
-    assert (problem["field"], problem["value"], problem["line"]) == ("items.1.hs_code", "12", 1)
+    assert (problem["field"], problem["value"], problem["line"]) == ("items.1.hs_code", "12", None)
 
 
 def test_files_that_belong_to_a_writer_are_not_touched(path: Path, directory: WatchedDirectory) -> None:

@@ -108,11 +108,6 @@ def test_a_mistyped_field_of_a_release_is_told_and_one_in_extensions_is_free(tmp
     check_releases(settings_of(tmp_path, release(EXPORT, *NEEDED, "extensions.asycuda.box44")))
 
 
-def test_one_type_is_released_to_one_destination_once(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match="join the fields"):
-        check_releases(settings_of(tmp_path, release(EXPORT), release(EXPORT)))
-
-
 def test_a_crossing_event_leaves_with_what_its_kind_needs(tmp_path: Path) -> None:
     with pytest.raises(SettingsError) as caught:
         check_releases(settings_of(tmp_path, release(CROSSING, "administration")))
