@@ -283,6 +283,6 @@ def _check_path(path: tuple[x509.Certificate, ...], at_utc: datetime) -> None:
     try:
         found = verifier.verify(leaf, intermediates).chain
     except verification.VerificationError as error:
-        raise DistrustError("trust-path", f"no path to the pinned anchor: {error}"[:300], field="x5c") from None
+        raise DistrustError("trust-path", "no path to the pinned anchor", field="x5c", value=error) from None
     if tuple(found) != path:
         raise DistrustError("trust-path", "x5c holds certificates that are not of the path, or in another order", field="x5c")

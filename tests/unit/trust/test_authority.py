@@ -183,10 +183,12 @@ def test_one_key_has_one_name(authority: Authority, tmp_path: Path) -> None:
     wish = csr(tmp_path)
     authority.issue_unit(POST, wish)
     authority.issue_unit(POST, wish)  # the same name again is a renewal without a new key
-    for issue in (lambda: authority.issue_link(wish, "af"), lambda: authority.issue_unit(house_of("tj"), wish)):
-        with pytest.raises(ConflictError) as caught:
-            issue()
-        assert code_of(caught) == "key-shared"
+    with pytest.raises(ConflictError) as caught:
+        authority.issue_link(wish, "af")
+    assert code_of(caught) == "key-shared"
+    with pytest.raises(ConflictError) as caught:
+        authority.issue_unit(house_of("tj"), wish)
+    assert code_of(caught) == "key-shared"
 
 
 def test_requests_that_prove_nothing_are_refused(authority: Authority, tmp_path: Path) -> None:
@@ -219,14 +221,13 @@ def test_an_authority_names_only_its_own_country(authority: Authority, tmp_path:
 
 def test_days_and_hosts_make_sense(authority: Authority, tmp_path: Path) -> None:
     wish = csr(tmp_path)
-    for issue, code in (
-        (lambda: authority.issue_unit(POST, wish, days=0), "days-invalid"),
-        (lambda: authority.issue_server("b", [], wish), "host-invalid"),
-        (lambda: authority.issue_server("b", ["höst"], wish), "host-invalid"),
-    ):
+    with pytest.raises(UsageError) as caught:
+        authority.issue_unit(POST, wish, days=0)
+    assert code_of(caught) == "days-invalid"
+    for hosts in ([], ["höst"]):
         with pytest.raises(UsageError) as caught:
-            issue()
-        assert code_of(caught) == code
+            authority.issue_server("b", hosts, wish)
+        assert code_of(caught) == "host-invalid"
     outlived = x509.load_pem_x509_certificate(authority.issue_unit(POST, wish, days=9_999))
     assert outlived.not_valid_after_utc == read_certificates(authority.anchor)[0].not_valid_after_utc
 
