@@ -76,11 +76,9 @@ def _tree_of(fields: tuple[str, ...]) -> Tree | None:
     root: dict[str, Any] = {}
     for field in sorted(fields, key=lambda field: field.count(".")):  # `items` before `items.hs_code`: the wider one stands
         *above, last = field.split(".")
-        branch: dict[str, Any] | None = root
+        branch: Any = root
         for step in above:
-            branch = branch.setdefault(step, {})
-            if branch is None:
-                break
+            branch = branch.setdefault(step, {}) if branch is not None else None
         if branch is not None:
             branch[last] = None
     return _frozen(root)
