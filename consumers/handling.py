@@ -10,11 +10,12 @@ from sqlalchemy import Connection, text
 from consumers.context import Context, Declined, ReceivedEvent
 from consumers.database import HANDLING, is_away, is_repeated_key
 from consumers.registry import Consumer
-from schemas.errors import ContentError, Problem
+from schemas.errors import ContentError, Problem, UsageError
 from schemas.fates import Fate
 
 log = structlog.get_logger()
 
+_OURS = ("commit", "rollback", "close")  # methods of the connection that are not the handler's to call
 
 def run_handler(connection: Connection, consumer: Consumer, events: Sequence[ReceivedEvent]) -> dict[str, Declined]:
     """Run the handler over the events and say which of them were declined, by id; the others have loaded in this transaction.
@@ -49,6 +50,8 @@ def _call(connection: Connection, consumer: Consumer, events: Sequence[ReceivedE
     context = Context(connection, events)
     information = connection.info
     information[HANDLING] = True
+    for method in _OURS:
+        setattr(connection, method, _refuse)
     try:
         consumer.handler(context.batch, context)
         if connection.dialect.name == "postgresql":
@@ -56,7 +59,14 @@ def _call(connection: Connection, consumer: Consumer, events: Sequence[ReceivedE
             connection.execute(text("SET CONSTRAINTS ALL IMMEDIATE"))
     finally:
         information.pop(HANDLING, None)
+        for method in _OURS:
+            delattr(connection, method)
     return context.declined
+
+
+def _refuse() -> None:
+    # A commit inside a handler would part its rows from their inbox rows, and they would be loaded twice.
+    raise UsageError("handler-commits", "a handler neither commits nor rolls back nor closes: the framework does, with the inbox rows")
 
 
 def _surprise(error: BaseException, consumer: Consumer, event: ReceivedEvent) -> Declined:

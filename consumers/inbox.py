@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Row, bindparam, select, update
 
 from broker.trust.signing import Signatory
 from consumers.columns import json_text
-from consumers.database import insert_missing, insert_rows
+from consumers.database import among, insert_missing, insert_rows
 from consumers.tables import evidence, inbox
 from schemas.errors import Problem
 from schemas.fates import Fate
@@ -57,25 +57,23 @@ _COLUMNS = (
     inbox.c.fate,
     inbox.c.problems,
 )
-_BY_ID = select(*_COLUMNS).where(inbox.c.event_id.in_(bindparam("ids", expanding=True)))
-_BY_PLACE = select(*_COLUMNS).where(
-    inbox.c.epoch == bindparam("epoch"),
-    inbox.c.sequence.in_(bindparam("sequences", expanding=True)),
-    inbox.c.source == bindparam("source"),
-    inbox.c.type == bindparam("type"),
-    inbox.c.destination == bindparam("destination"),
-)
-
 
 def look_up(connection: Connection, ids: Sequence[str], places: Iterable[Place]) -> list[Known]:
     """Give the rows that carry one of these ids or stand at one of these places of their streams; each once."""
-    found = {row.event_id: _known(row) for row in connection.execute(_BY_ID, {"ids": list(ids)})} if ids else {}
+    rows = connection.execute(select(*_COLUMNS).where(among(connection, inbox.c.event_id, ids))) if ids else ()
+    found = {row.event_id: _known(row) for row in rows}
     streams: dict[tuple[str, str, str, str], list[int]] = defaultdict(list)
     for source, destination, event_type, epoch, sequence in places:
         streams[(source, destination, event_type, epoch)].append(sequence)
     for (source, destination, event_type, epoch), sequences in streams.items():
-        values = {"source": source, "destination": destination, "type": event_type, "epoch": epoch, "sequences": sequences}
-        for row in connection.execute(_BY_PLACE, values):
+        at_place = select(*_COLUMNS).where(
+            inbox.c.epoch == epoch,
+            among(connection, inbox.c.sequence, sequences),
+            inbox.c.source == source,
+            inbox.c.type == event_type,
+            inbox.c.destination == destination,
+        )
+        for row in connection.execute(at_place):
             found.setdefault(row.event_id, _known(row))
     return list(found.values())
 

@@ -17,7 +17,7 @@ from typing import Any
 from sqlalchemy import Connection, func, insert, select, update
 
 from broker.ports import Message
-from consumers.database import insert_missing
+from consumers.database import among, insert_missing
 from consumers.tables import inbox, parked, parked_event
 from schemas.errors import Problem, shown
 from schemas.fates import Fate
@@ -145,7 +145,7 @@ def close_loaded(connection: Connection, event_ids: Iterable[str], now_utc: date
     touched = (
         select(parked.c.digest)
         .join(parked_event, parked_event.c.digest == parked.c.digest)
-        .where(*still_open, parked_event.c.event_id.in_(list(event_ids)))
+        .where(*still_open, among(connection, parked_event.c.event_id, event_ids))
     )
     taken_in = select(inbox.c.event_id).where(inbox.c.event_id == parked_event.c.event_id, inbox.c.fate != Fate.HELD.value)
     lacking = select(parked_event.c.event_id).where(parked_event.c.digest == parked.c.digest, ~taken_in.exists())

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, select
 
 from consumers.context import Batch, Context, ReceivedEvent
-from consumers.database import insert_rows
+from consumers.database import among, insert_rows
 from consumers.loaders.record.rows import crossing_row, declaration_row, item_row
 from consumers.loaders.record.tables import crossing_event, declaration, declaration_item
 from consumers.registry import consumer
@@ -20,12 +20,6 @@ from schemas.strict_json import parse
 
 Key = tuple[str, int]  # reference and version
 
-_KEPT_DECLARATIONS = select(declaration.c.reference, declaration.c.version, declaration.c.event_id).where(
-    declaration.c.reference.in_(bindparam("references", expanding=True))
-)
-_KEPT_CROSSINGS = select(crossing_event.c.reference, crossing_event.c.event_id).where(
-    crossing_event.c.reference.in_(bindparam("references", expanding=True))
-)
 _KEPT_BYTES = select(inbox.c.raw, inbox.c.type).where(inbox.c.event_id == bindparam("id"))
 
 
@@ -43,13 +37,19 @@ def load_record(batch: Batch, context: Context) -> None:
 
 
 def _declarations_kept(connection: Connection, events: Sequence[ReceivedEvent]) -> dict[Key, str]:
-    rows = connection.execute(_KEPT_DECLARATIONS, {"references": [event.reference for event in events]}) if events else ()
+    query = select(declaration.c.reference, declaration.c.version, declaration.c.event_id)
+    rows = connection.execute(query.where(among(connection, declaration.c.reference, _references(events)))) if events else ()
     return {(row.reference, row.version): row.event_id for row in rows}
 
 
 def _crossings_kept(connection: Connection, events: Sequence[ReceivedEvent]) -> dict[Key, str]:
-    rows = connection.execute(_KEPT_CROSSINGS, {"references": [event.reference for event in events]}) if events else ()
+    query = select(crossing_event.c.reference, crossing_event.c.event_id)
+    rows = connection.execute(query.where(among(connection, crossing_event.c.reference, _references(events)))) if events else ()
     return {(row.reference, 1): row.event_id for row in rows}
+
+
+def _references(events: Sequence[ReceivedEvent]) -> list[str]:
+    return sorted({event.reference for event in events})
 
 
 def _without_kept(events: Sequence[ReceivedEvent], kept: dict[Key, str], context: Context) -> list[ReceivedEvent]:

@@ -107,7 +107,7 @@ class Post:
     epoch: str = field(default_factory=new_epoch)
     sequences: dict[str, int] = field(default_factory=dict)
 
-    def event(self, data: Mapping[str, Any], event_type: str = EXPORT, **changes: Any) -> bytes:
+    def event(self, data: Mapping[str, Any], event_type: str = EXPORT, /, **changes: Any) -> bytes:
         """The exact bytes of the next event of a stream."""
         self.sequences[event_type] = self.sequences.get(event_type, 0) + 1
         attributes: dict[str, Any] = {

@@ -1,0 +1,169 @@
+"""`panj customs`: run the customs house, look after its database, its held and its parked rows, and show a declaration."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+from sqlalchemy import Connection, Engine, select, text
+
+from broker import logs
+from broker.daemon import stop_on_signals
+from broker.operations.output import ConfigOption, print_json
+from broker.settings.load import load_settings
+from consumers import held, migrations
+from consumers.database import open_engine
+from consumers.house import house_of, run_house
+from consumers.loaders.record.tables import declaration_item
+from consumers.operations import reading
+from consumers.tables import held as held_table
+from consumers.tables import inbox, parked
+
+commands = typer.Typer(no_args_is_help=True, help="The customs house: receive, load and answer.")
+database = typer.Typer(no_args_is_help=True, help="The house's database: its tables and their revisions.")
+commands.add_typer(database, name="database")
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+
+
+@commands.command()
+def run(config: ConfigOption) -> None:
+    """Run the customs house: open, verify, validate, load, answer. SIGTERM finishes the batch in hand and ends with 0."""
+    settings = load_settings(config)
+    logs.configure(settings.log_format)
+    run_house(settings, stop_on_signals())
+
+
+@database.command("upgrade")
+def upgrade(config: ConfigOption, revision: Annotated[str, typer.Argument(help="A revision; the newest by default.")] = "head") -> None:
+    """Bring the database to the newest revision, or to the one given. Back it up first."""
+    engine = _engine(config)
+    migrations.upgrade(engine, revision)
+    _tell_revision(engine)
+
+
+@database.command("downgrade")
+def downgrade(
+    config: ConfigOption,
+    revision: Annotated[str, typer.Argument(help='An older revision; "base" drops every table and all that is in them.')],
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Take the database back to an older revision. What only newer tables hold is lost."""
+    if not yes:
+        typer.confirm(f"Go back to {revision}? What only newer tables hold is lost.", abort=True)
+    engine = _engine(config)
+    migrations.downgrade(engine, revision)
+    _tell_revision(engine)
+
+
+@database.command("current")
+def current(config: ConfigOption) -> None:
+    """Tell the revision that the database has and the one that this software needs; ends with 1 where they differ."""
+    if _tell_revision(_engine(config)) != migrations.newest_revision():
+        raise typer.Exit(1)
+
+
+@commands.command("declaration")
+def show_declaration(
+    reference: Annotated[str, typer.Argument(help="A declaration's reference, such as TJ/PNJ/2026/1.")], config: ConfigOption, as_json: JsonOption = False
+) -> None:
+    """Show a declaration as it stands now: its highest version, its status, its items. Ends with 1 where none is loaded."""
+    with reading(house_of(load_settings(config)).database) as connection:
+        found = _declaration(connection, reference) if connection is not None else None
+    if found is None:
+        Console(stderr=True).print(f"No declaration {escape(reference)} is loaded here.")
+        raise typer.Exit(1)
+    if as_json:
+        print_json(found)
+        return
+    table = Table("field", "value", title=f"{reference} version {found['version']}: {found['status']}", title_justify="left")
+    for field, value in found.items():
+        if value not in (None, [], {}) and field != "items":
+            table.add_row(field, escape(str(value)))
+    for item in found["items"]:
+        table.add_row(f"item {item['number']}", escape(", ".join(f"{key} {value}" for key, value in item.items() if value not in (None, []))))
+    Console().print(table)
+
+
+@commands.command("held")
+def show_held(
+    config: ConfigOption,
+    as_json: JsonOption = False,
+    retry: Annotated[list[str] | None, typer.Option("--retry", metavar="ID", help='Try this event again at once; "all" for every one.')] = None,
+) -> None:
+    """Show the held events, oldest first, or have some tried again at once."""
+    url = house_of(load_settings(config)).database
+    if retry:
+        with open_engine(url).begin() as connection:
+            count = held.retry_now(connection, [] if retry == ["all"] else retry, datetime.now(UTC))
+        Console().print(f"{count} held events will be tried again within seconds, while the house runs.")
+        return
+    columns = (
+        held_table.c.event_id,
+        inbox.c.reference,
+        held_table.c.queue,
+        held_table.c.code,
+        held_table.c.problem,
+        held_table.c.attempts,
+        held_table.c.first_held_at_utc,
+        held_table.c.next_attempt_at_utc,
+    )
+    query = select(*columns).join(inbox, inbox.c.event_id == held_table.c.event_id).where(held_table.c.finished_at_utc.is_(None))
+    _print_rows(url, query.order_by(held_table.c.first_held_at_utc), "held", as_json)
+
+
+@commands.command("parked")
+def show_parked(config: ConfigOption, as_json: JsonOption = False) -> None:
+    """Show what is parked and not closed, the latest first."""
+    columns = (parked.c.lane, parked.c.code, parked.c.text, parked.c.claimed_source, parked.c.times, parked.c.first_seen_utc, parked.c.last_seen_utc)
+    query = select(*columns).where(parked.c.closed_at_utc.is_(None)).order_by(parked.c.last_seen_utc.desc()).limit(500)
+    _print_rows(house_of(load_settings(config)).database, query, "parked", as_json)
+
+
+def _print_rows(url: str, query: Any, title: str, as_json: bool) -> None:
+    with reading(url) as connection:
+        rows = [] if connection is None else [dict(row) for row in connection.execute(query).mappings()]
+    if as_json:
+        print_json([{key: _plain(value) for key, value in row.items()} for row in rows])
+        return
+    if not rows:
+        Console().print(f"Nothing is {title}.")
+        return
+    table = Table(*rows[0], title=f"{len(rows)} {title}", title_justify="left")
+    for row in rows:
+        table.add_row(*(escape(str(_plain(value))) if value is not None else "–" for value in row.values()))
+    Console().print(table)
+
+
+def _declaration(connection: Connection, reference: str) -> dict[str, Any] | None:
+    found = connection.execute(text("SELECT event_id, status FROM current_declaration WHERE reference = :reference"), {"reference": reference})
+    current_row = found.mappings().first()
+    if current_row is None:
+        return None
+    table = declaration_item.metadata.tables["declaration"]
+    row = connection.execute(select(table).where(table.c.event_id == current_row["event_id"])).mappings().one()
+    items = connection.execute(
+        select(declaration_item).where(declaration_item.c.event_id == current_row["event_id"]).order_by(declaration_item.c.number)
+    ).mappings()
+    plain = {key: _plain(value) for key, value in row.items()}
+    listed = [{key: _plain(value) for key, value in item.items() if key != "event_id"} for item in items]
+    return {"status": current_row["status"], **plain, "items": listed}
+
+
+def _plain(value: Any) -> Any:
+    return value if value is None or isinstance(value, (str, int, bool, list, dict)) else str(value)
+
+
+def _engine(config: Any) -> Engine:
+    engine = open_engine(house_of(load_settings(config)).database)
+    return engine
+
+
+def _tell_revision(engine: Engine) -> str | None:
+    revision = migrations.current_revision(engine)
+    Console().print(f"revision {revision or 'none (an empty database)'}; this software needs {migrations.newest_revision()}")
+    return revision

@@ -1,0 +1,139 @@
+"""What the customs house contributes to `panj status` and `panj trace`: read from its database, nothing is changed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+
+from sqlalchemy import Connection, Row, func, or_, select
+from sqlalchemy.exc import DBAPIError
+
+from broker.operations.contributions import Attention, Reading, Step
+from broker.settings.model import Settings
+from consumers import migrations
+from consumers.database import is_away, open_engine
+from consumers.loaders.record.tables import declaration
+from consumers.tables import held, inbox, parked, parked_event
+from schemas.errors import UnavailableError
+from schemas.fates import Fate
+
+HELD_TOO_LONG = timedelta(hours=1)
+
+
+@contextmanager
+def reading(url: str) -> Iterator[Connection | None]:
+    """A connection that only reads, or None where the database has no tables yet; UnavailableError where it does not answer."""
+    engine = open_engine(url)
+    try:
+        if migrations.current_revision(engine) is None:
+            yield None
+            return
+        with engine.connect().execution_options(reads=True) as connection, connection.begin():
+            yield connection
+    except DBAPIError as error:
+        if not is_away(error):
+            raise
+        reason = str(error.orig).strip().splitlines()[0][:200]
+        raise UnavailableError("house-database-away", f"the house's database does not answer: {reason}") from error
+    finally:
+        engine.dispose()
+
+
+def observe(settings: Settings) -> Iterator[Reading]:
+    """The house's fates, held and parked rows, and holes in the streams that it takes in."""
+    if settings.house is None:
+        return
+    subject = settings.house_party.unit
+    with reading(settings.house.database) as connection:
+        if connection is None:
+            advice = 'no tables yet: start the house with "panj customs run"'
+            yield Reading(subject, "database", "empty", attention=Attention.WATCH, advice=advice)
+            return
+        found = [
+            *_fates(connection, subject),
+            _held(connection, subject, datetime.now(UTC)),
+            _parked(connection, subject),
+            *_holes(connection),
+        ]
+    yield from found
+
+
+def _fates(connection: Connection, subject: str) -> Iterator[Reading]:
+    query = select(inbox.c.fate, func.count(), func.sum(inbox.c.duplicates)).group_by(inbox.c.fate)
+    counted = {fate: (count, duplicates) for fate, count, duplicates in connection.execute(query)}
+    for fate in (Fate.LOADED, Fate.REFUSED):
+        yield Reading(subject, fate.value.lower(), int(counted.get(fate.value, (0, 0))[0]), "events")
+    yield Reading(subject, "duplicates", sum(int(duplicates) for _, duplicates in counted.values()), "events")
+
+
+def _held(connection: Connection, subject: str, now_utc: datetime) -> Reading:
+    open_rows = held.c.finished_at_utc.is_(None)
+    count, oldest = connection.execute(select(func.count(), func.min(held.c.first_held_at_utc)).where(open_rows)).one()
+    left = connection.execute(
+        select(func.count())
+        .select_from(held.join(inbox, inbox.c.event_id == held.c.event_id))
+        .where(open_rows, held.c.next_attempt_at_utc.is_(None), inbox.c.fate == Fate.HELD.value)
+    ).scalar_one()
+    if not count:
+        return Reading(subject, "held", 0, "events")
+    old = left > 0 or now_utc - oldest > HELD_TOO_LONG
+    advice = f'{left} are left to a person: "panj customs held"' if left else 'they are tried again by themselves: "panj customs held"'
+    return Reading(subject, "held", int(count), "events", Attention.ACT if old else Attention.WATCH, advice)
+
+
+def _parked(connection: Connection, subject: str) -> Reading:
+    query = select(func.count(), func.sum(parked.c.times)).where(parked.c.closed_at_utc.is_(None))
+    count, _ = connection.execute(query).one()
+    if not count:
+        return Reading(subject, "parked", 0, "messages")
+    advice = 'somebody sent what is not to be trusted: "panj customs parked"'
+    return Reading(subject, "parked", int(count), "messages", Attention.ACT, advice)
+
+
+def _holes(connection: Connection) -> Iterator[Reading]:
+    stream = (inbox.c.source, inbox.c.type, inbox.c.epoch)
+    query = select(*stream, func.max(inbox.c.sequence), func.count()).group_by(*stream).order_by(*stream)
+    for source, event_type, epoch, last, count in connection.execute(query):
+        holes = int(last) - int(count)
+        attention = Attention.WATCH if holes else Attention.FINE
+        advice = "events of this stream have not come yet: they are sent again by themselves" if holes else ""
+        yield Reading(f"{source} {event_type} {epoch}", "holes", holes, "events", attention, advice)
+
+
+def trace(settings: Settings, reference: str) -> Iterator[Step]:
+    """What the house knows of a declaration, by its reference or by its registration number alone."""
+    if settings.house is None:
+        return
+    where = settings.house_party.unit
+    steps: list[Step] = []
+    with reading(settings.house.database) as connection:
+        if connection is not None:
+            for row in connection.execute(_rows_of(reference)):
+                steps.extend(_steps(connection, row, where))
+    yield from steps
+
+
+def _rows_of(reference: str) -> object:
+    by_number = select(declaration.c.reference).where(declaration.c.registration_number == reference)
+    refused = inbox.c.reference.like("%/" + reference.replace("\\", "\\\\").replace("%", r"\%").replace("_", r"\_"), escape="\\")
+    alone = (inbox.c.reference.in_(by_number), (inbox.c.fate != Fate.LOADED.value) & refused) if "/" not in reference else ()
+    return select(inbox).where(or_(inbox.c.reference == reference, *alone)).order_by(inbox.c.received_at_utc, inbox.c.event_id)
+
+
+def _steps(connection: Connection, row: Row[tuple[object, ...]], where: str) -> Iterator[Step]:
+    about = (row.reference, row.version or 0, row.event_id)
+    origin = f"from {row.source}, {row.type} {row.epoch}/{row.sequence}"
+    yield Step(row.received_at_utc, where, "received", *about, origin)
+    waiting = connection.execute(select(held).where(held.c.event_id == row.event_id)).first()
+    if waiting is not None:
+        yield Step(waiting.first_held_at_utc, where, "held", *about, waiting.problem)
+    if row.fate != Fate.HELD.value:
+        again = f"came again {row.duplicates} times" if row.duplicates else ""
+        problems = "; ".join(f"{problem['text']} [{problem['code']}]" for problem in row.problems or ())
+        yield Step(row.decided_at_utc, where, row.fate.lower(), *about, problems or again)
+    if waiting is not None and waiting.finished_at_utc is not None:
+        yield Step(waiting.finished_at_utc, where, "answered for good", *about)
+    query = select(parked).join(parked_event, parked_event.c.digest == parked.c.digest).where(parked_event.c.event_id == row.event_id)
+    for one in connection.execute(query):
+        yield Step(one.first_seen_utc, where, "parked", *about, f"a message that claims to hold it, {one.times} times: {one.text}")

@@ -1,0 +1,110 @@
+"""Both databases for the customs house's tests, and the small frontier whose post sends to it."""
+
+from __future__ import annotations
+
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine, text
+
+from broker.settings.model import ConsumerSettings
+from consumers import migrations
+from consumers.database import open_engine
+from consumers.pipeline import Pipeline
+from consumers.registry import Consumer, Handler, load_consumer
+from deploy.lab.postgresql import PostgresNode
+from schemas.names import STREAM_TYPES
+from tests.integration.consumers.frontier import Frontier
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresNode]:
+    """A private PostgreSQL node; its directory is readable for the server's own user."""
+    with tempfile.TemporaryDirectory(prefix="panj-customs-", ignore_cleanup_errors=True) as directory:
+        Path(directory).chmod(0o755)
+        node = PostgresNode(Path(directory) / "postgresql")
+        node.start()
+        node.create_database("house")
+        yield node
+        node.stop()
+
+
+@pytest.fixture(scope="session")
+def frontier(tmp_path_factory: pytest.TempPathFactory) -> Frontier:
+    """Authorities, a post, a house."""
+    return Frontier(tmp_path_factory.mktemp("frontier"))
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of an empty database."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/house.sqlite"
+    node: PostgresNode = request.getfixturevalue("postgres")
+    empty(node.url("house"))
+    return node.url("house")
+
+
+def empty(url: str) -> None:
+    """Leave nothing in a PostgreSQL database."""
+    engine = open_engine(url)
+    with engine.begin() as connection:
+        connection.execute(text("DROP SCHEMA public CASCADE"))
+        connection.execute(text("CREATE SCHEMA public"))
+    engine.dispose()
+
+
+@pytest.fixture
+def engine(url: str) -> Iterator[Engine]:
+    """A database with the house's tables."""
+    engine = open_engine(url)
+    migrations.make_ready(engine)
+    yield engine
+    engine.dispose()
+
+
+class Hands:
+    """A clock that tests turn."""
+
+    def __init__(self) -> None:
+        self.ahead = timedelta()
+
+    def __call__(self) -> datetime:
+        """The time now, and so much more."""
+        return datetime.now(UTC) + self.ahead
+
+
+@pytest.fixture
+def clock() -> Hands:
+    """A clock that tests turn."""
+    return Hands()
+
+
+@pytest.fixture
+def record() -> Consumer:
+    """The loader of record."""
+    return load_consumer(ConsumerSettings(queue="record", types=tuple(STREAM_TYPES), handler="consumers.loaders.record"))
+
+
+PipelineOf = Callable[[Handler | None], Pipeline]
+
+
+@pytest.fixture
+def pipeline_of(engine: Engine, frontier: Frontier, record: Consumer, clock: Hands) -> PipelineOf:
+    """Make the house's pipeline with a handler of the test's own, or with the record's."""
+
+    def make(handler: Handler | None = None) -> Pipeline:
+        consumer = record if handler is None else Consumer("record", record.types, 500, handler, __name__)
+        return Pipeline(consumer, engine, frontier.trust, frontier.expected, threading.Event(), clock)
+
+    return make
+
+
+@pytest.fixture
+def pipeline(pipeline_of: PipelineOf) -> Pipeline:
+    """The record's pipeline."""
+    return pipeline_of(None)
