@@ -1,0 +1,56 @@
+"""`panj trace`: one declaration's life on this side, step by step, every version; and the outboxes' part of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from broker.operations.contributions import Step, steps
+from broker.operations.output import ConfigOption, print_json
+from broker.outbox.store import Outbox
+from broker.settings.load import load_settings
+from broker.settings.model import Settings
+
+
+def commands(
+    number: Annotated[str, typer.Argument(help="A declaration's reference, such as TJ/PNJ/2026/1, or its registration number alone.")],
+    config: ConfigOption,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """Tell one declaration's life on this side: accepted, relayed, answered, loaded; every version. Ends with 1 where nothing is known."""
+    found = steps(load_settings(config), number)
+    if as_json:
+        print_json([{**asdict(step), "at_utc": step.at_utc.isoformat()} for step in found])
+    elif found:
+        Console().print(_table(found))
+    else:
+        Console(stderr=True).print(
+            f"Nothing is known here of [bold]{escape(number)}[/]. Was it accepted on the other side of the frontier?"
+        )
+    if not found:
+        raise typer.Exit(1)
+
+
+def _table(found: list[Step]) -> Table:
+    table = Table(header_style="bold", pad_edge=False)
+    for column in ("when (UTC)", "where", "what", "declaration", "version", "event", "detail"):
+        table.add_column(column, overflow="fold")
+    for step in found:
+        when = step.at_utc.strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]
+        table.add_row(when, step.where, step.what, step.reference, str(step.version), step.event_id, escape(step.detail))
+    return table
+
+
+def trace_outboxes(settings: Settings, reference: str) -> Iterator[Step]:
+    """What the outboxes of this administration's posts know of a declaration."""
+    for name, post in sorted(settings.posts.items()):
+        party = settings.post_party(name)
+        outbox = Outbox.open(post.outbox, party, settings.environment)
+        for row in outbox.rows_of(reference):
+            yield from _steps_of(party.unit, row)
