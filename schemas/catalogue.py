@@ -111,6 +111,19 @@ _ENTRIES = (
     Entry("settings-value", "a value of exchange.toml has the wrong form, or contradicts another", Actor.OPERATOR),
     Entry("settings-secret", "a password stands in exchange.toml: secrets stand in files of their own", Actor.OPERATOR),
     # --- topology: exchange.toml against the broker ---
+    Entry("topology-type-not-loaded", "a type is released that the destination's customs house does not load", Actor.OPERATOR),
+    Entry("topology-management-unavailable", "the broker's management API does not answer", Actor.OPERATOR),
+    Entry("topology-management-login", "the broker's management API refuses the user", Actor.OPERATOR),
+    Entry("topology-password-unreadable", "the file with the management user's password cannot be read, or is empty", Actor.OPERATOR),
+    Entry("topology-refused", "the broker refuses what the topology asks of it", Actor.OPERATOR),
+    Entry("topology-unsettled", "the broker took a change and does not show it", Actor.OPERATOR),
+    Entry("topology-conflict", "an exchange or queue stands there with properties that cannot be changed", Actor.OPERATOR),
+    Entry("topology-drift", "the broker is not as exchange.toml says", Actor.OPERATOR),
+    Entry("topology-link-down", "our broker's link to a partner does not run", Actor.OPERATOR),
+    Entry("topology-partner-away", "a partner's link does not take what waits for it", Actor.RECEIVER_OPERATOR),
+    Entry("topology-alarm", "the broker raised an alarm, or a node is down", Actor.OPERATOR),
+    Entry("topology-blocked", "the broker blocks a publisher", Actor.OPERATOR),
+    Entry("topology-listener-open", "the broker listens without TLS beyond its machine", Actor.OPERATOR),
     # --- amqp: the connection to the broker ---
     # --- outbox: the sender's durable table ---
     # --- intake: files and what may leave ---

@@ -1,0 +1,73 @@
+"""What is wrong with our broker: drift, links that do not run, queues that nobody takes from, open doors. Pure judgement over values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from broker.settings.model import Settings
+from broker.topology.diff import Action, Change, TopologyDiff
+from broker.topology.observe import BrokerState, LinkState
+
+_CLEAR = ("amqp", "mqtt", "stomp", "stream", "http")  # protocols that carry messages or passwords; not the broker's own clustering
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that needs a person: its code in the catalogue, what it is about, what is wrong and what to do."""
+
+    code: str
+    subject: str
+    text: str
+
+
+def judge(settings: Settings, differences: TopologyDiff, state: BrokerState) -> tuple[Finding, ...]:
+    """Give all findings, drift first; none means that the broker stands and runs as exchange.toml says."""
+    return (
+        *(_drift(change) for change in differences.changes),
+        *(_link(link) for link in state.links if not link.running),
+        *_federation_queues(settings, state),
+        *(Finding("topology-alarm", "broker", alarm) for alarm in state.alarms),
+        *(Finding("topology-blocked", who, "the broker blocks this publisher: see its alarms") for who in state.blocked_connections),
+        *_listeners(state),
+    )
+
+
+def _drift(change: Change) -> Finding:
+    name = " ".join((change.thing.kind, "/".join(change.thing.key))).strip()
+    said = {
+        Action.CREATE: 'is missing: run "panj topology apply"',
+        Action.CHANGE: 'is not as exchange.toml says: run "panj topology apply"',
+        Action.REMOVE: "is not in exchange.toml: "
+        + ('"panj topology apply --remove" removes it' if change.deliberate else 'run "panj topology apply"'),
+        Action.CONFLICT: "has other properties, which cannot be changed: empty and delete it by hand, then apply",
+    }
+    waiting = f" ({change.messages} messages wait in it)" if change.messages else ""
+    return Finding("topology-drift", name, said[change.action] + waiting)
+
+
+def _link(link: LinkState) -> Finding:
+    reason = f": {link.error[:300]}" if link.error else ""
+    return Finding("topology-link-down", f"link to {link.partner}", f"is {link.status}{reason}")
+
+
+def _federation_queues(settings: Settings, state: BrokerState) -> list[Finding]:
+    findings = []
+    for partner in sorted(settings.partners):
+        queues = [queue for queue in state.federation_queues if queue.lane == partner]
+        if not queues:
+            text = "has never connected to our broker: what we publish for it stays in the outboxes"
+            findings.append(Finding("topology-partner-away", f"partner {partner}", text))
+        for queue in queues:
+            if queue.consumers == 0:
+                text = f"nobody takes from it ({queue.ready} bundles wait): the partner's link is away, or it renamed its broker"
+                findings.append(Finding("topology-partner-away", f"queue {partner}/{queue.name}", text))
+    return findings
+
+
+def _listeners(state: BrokerState) -> list[Finding]:
+    text = 'is open beyond this machine without TLS: set listeners.tcp = none (see "panj topology render")'
+    return [
+        Finding("topology-listener-open", f"listener {each.protocol} {each.address}:{each.port}", text)
+        for each in state.listeners
+        if not each.tls and not each.is_loopback and each.protocol in _CLEAR
+    ]
