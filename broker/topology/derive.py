@@ -1,7 +1,7 @@
 """From exchange.toml to everything that must stand on our broker. Pure: no broker is asked.
 
 One lane (virtual host) per partner, named by its country; in it `outbound` (what our units publish) and `inbound` (what came from the
-partner's broker). The home lane, named by our own country, joins the two instead. Rules: docs/exchange-toml.md; RabbitMQ's federation guide.
+partner's broker). The home lane, named by our own country, joins the two instead. Rules: docs/exchange-toml.md, RabbitMQ's guides.
 """
 
 from __future__ import annotations
