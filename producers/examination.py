@@ -1,0 +1,105 @@
+"""Looking a post over before it runs: each thing that it needs, and whether it is there. Makes nothing and changes nothing."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from broker.amqp import connect
+from broker.settings.model import Settings
+from broker.trust.anchors import TrustStore
+from broker.trust.keys import Identity
+from producers.formats.registry import load_formats
+from producers.intake import routes_of
+from producers.life import examine_outbox
+from schemas.errors import PanjError, SettingsError, UnavailableError
+
+BROKER_SECONDS = 5.0
+SOON_DAYS = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that a post needs: whether it is there, and in words what was found or is wrong. `exit_code` is 0 where it is good."""
+
+    what: str
+    detail: str
+    exit_code: int = 0
+
+    @property
+    def good(self) -> bool:
+        """Whether the post can run with it."""
+        return self.exit_code == 0
+
+
+def examine(settings: Settings, name: str) -> Iterator[Finding]:
+    """Look at everything, whatever is found before."""
+    yield _finding("releases", lambda: _releases(settings))
+    yield _finding("formats", lambda: ", ".join(each.name for each in load_formats()))
+    yield _finding("key and certificate", lambda: _identity(settings, name))
+    yield _finding("trust anchors", lambda: _anchors(settings))
+    yield _finding("outbox", lambda: examine_outbox(settings, name))
+    yield _finding("watched directory", lambda: _directory(settings, name))
+    for lane in settings.lanes:
+        yield _finding(f"broker, lane {lane}", lambda lane=lane: _broker(settings, name, lane))  # type: ignore[misc]
+
+
+def _finding(what: str, look: Callable[[], str]) -> Finding:
+    try:
+        return Finding(what, look())
+    except PanjError as error:
+        return Finding(what, str(error), error.exit_code)
+
+
+def _releases(settings: Settings) -> str:
+    routes = routes_of(settings)
+    if not routes:
+        raise SettingsError("release-none", "exchange.toml releases nothing to anybody: every declaration would be rejected")
+    return "; ".join(f"{event_type} to {', '.join(house.unit for house, _ in to)}" for event_type, to in sorted(routes.items()))
+
+
+def _identity(settings: Settings, name: str) -> str:
+    post, party = settings.posts[name], settings.post_party(name)
+    identity = Identity.load(post.key, post.certificate)
+    if identity.urn != party.urn:
+        text = f"the certificate speaks for another unit than {party.urn}"
+        raise SettingsError("certificate-name", text, field=str(post.certificate), value=identity.urn)
+    days = (identity.not_after_utc - datetime.now(UTC)).days
+    if days < 0:
+        raise SettingsError(
+            "trust-expired", f"expired {-days} days ago: renew it with 'panj pki renew {name}'", field=str(post.certificate)
+        )
+    renew = f": renew it with 'panj pki renew {name}'" if days < SOON_DAYS else ""
+    return f"{identity.urn}, valid for {days} days{renew}"
+
+
+def _anchors(settings: Settings) -> str:
+    TrustStore.of(settings)
+    return ", ".join(settings.lanes)
+
+
+def _directory(settings: Settings, name: str) -> str:
+    path = settings.posts[name].watch
+    if not path.exists():
+        return f"{path} is made at the first start"
+    if not os.access(path, os.R_OK | os.W_OK | os.X_OK):
+        raise SettingsError("watch-directory", "this user may not read and write it", field="watch", value=path)
+    return str(path)
+
+
+def _broker(settings: Settings, name: str, lane: str) -> str:
+    broker = connect(settings, lane, settings.post_party(name), settings.posts[name])
+    try:
+        until = time.monotonic() + BROKER_SECONDS
+        while not broker.connected():
+            if time.monotonic() > until:
+                raise UnavailableError(
+                    "broker-away", f"{settings.broker.host}:{settings.broker.port} did not take us in {BROKER_SECONDS:.0f} s"
+                )
+            time.sleep(0.05)
+        return f"connected to {settings.broker.host}:{settings.broker.port}"
+    finally:
+        broker.close()

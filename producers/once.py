@@ -1,0 +1,53 @@
+"""Relaying without a daemon: runs the post's relay for as long as these events need it, or leaves it to the daemon that holds the lease."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Collection, Sequence
+
+from broker.outbox.store import Outbox
+from broker.outbox.values import EventFate
+from broker.settings.model import Settings
+from producers.post import relay_of
+from producers.sending import Sent
+
+POLL_SECONDS = 0.1
+
+
+def relay_once(
+    settings: Settings, name: str, outbox: Outbox, sent: Sequence[Sent], *, timeout_seconds: float, wait: bool
+) -> tuple[dict[str, EventFate], bool]:
+    """Relay until our broker has confirmed these events or, with `wait`, each is answered; tell their fates, and whether it was in time.
+
+    The relay stands back where another process holds the outbox's lease: then that one relays, and here the outbox is only looked at.
+    """
+    ids = [one.event_id for one in sent if one.event_id]
+    destinations = {one.destination for one in sent if one.destination}
+    if not ids:
+        return {}, True
+    until = time.monotonic() + timeout_seconds
+    stop = threading.Event()
+    with relay_of(settings, name, outbox) as (relay, _):
+        thread = threading.Thread(target=relay.run, args=(stop,), name="relay")
+        thread.start()
+        try:
+            while True:
+                fates = {fate.event_id: fate for fate in outbox.fate_of(ids)}
+                if _answered(fates, ids) if wait else _confirmed(outbox, destinations):
+                    return fates, True
+                if time.monotonic() >= until:
+                    return fates, False
+                time.sleep(POLL_SECONDS)
+        finally:
+            stop.set()
+            relay.wake()
+            thread.join()
+
+
+def _answered(fates: dict[str, EventFate], ids: Collection[str]) -> bool:
+    return all(event_id in fates and (fates[event_id].fate or fates[event_id].answered_fate) for event_id in ids)
+
+
+def _confirmed(outbox: Outbox, destinations: Collection[str]) -> bool:
+    return all(depth.waiting == 0 for depth in outbox.counts() if depth.destination in destinations)

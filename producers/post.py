@@ -1,0 +1,80 @@
+"""The post's daemon, put together: the watched directory into the outbox on one thread, the relay on another, trust reloaded beside them.
+
+What each part does stands in its own place: `sources.directory`, `intake`, `broker.relay`, `broker.trust`.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+import structlog
+
+from broker.amqp import connect
+from broker.daemon import supervise
+from broker.relay.relay import Relay
+from broker.outbox.store import Outbox
+from broker.settings.model import Settings
+from broker.trust.anchors import TrustStore
+from broker.trust.keys import Identity
+from producers.formats.registry import load_formats
+from producers.intake import Intake
+from producers.life import open_outbox
+from producers.sources.directory import WatchedDirectory, watch
+
+RELOAD_SECONDS = 1.0
+
+log = structlog.get_logger()
+
+
+def run_post(settings: Settings, name: str, stop: threading.Event) -> None:
+    """Run the post until `stop` is set: the batch in hand is finished, then everything is closed.
+
+    SettingsError at the start where settings, keys or the outbox are wrong; what goes wrong later is logged and tried again.
+    """
+    party = settings.post_party(name)
+    with ExitStack() as opened:
+        outbox = opened.enter_context(opened_outbox(settings, name))
+        intake = Intake(settings, party, outbox)
+        directory = WatchedDirectory(settings.posts[name].watch, intake, load_formats())
+        relay, trust = opened.enter_context(relay_of(settings, name, outbox))
+        log.info("post.started", post=party.urn, epoch=outbox.epoch, watch=str(settings.posts[name].watch))
+        supervise(
+            {
+                "intake": lambda: watch(directory, stop, relay.wake),
+                "relay": lambda: relay.run(stop),
+                "trust": lambda: _keep_trust_fresh(trust, stop),
+            },
+            stop,
+        )
+    log.info("post.stopped", post=party.urn)
+
+
+@contextmanager
+def opened_outbox(settings: Settings, name: str) -> Iterator[Outbox]:
+    """Open a post's outbox, and close it at the end."""
+    outbox = open_outbox(settings, name)
+    try:
+        yield outbox
+    finally:
+        outbox.close()
+
+
+@contextmanager
+def relay_of(settings: Settings, name: str, outbox: Outbox) -> Iterator[tuple[Relay, TrustStore]]:
+    """Put a post's relay together: its key, whom it believes, and a connection to each of our broker's lanes, closed at the end."""
+    post, party = settings.posts[name], settings.post_party(name)
+    identity = Identity.load(post.key, post.certificate)
+    trust = TrustStore.of(settings)
+    with ExitStack() as connections:
+        brokers = {}
+        for lane in settings.lanes:
+            brokers[lane] = connect(settings, lane, party, post)
+            connections.callback(brokers[lane].close)
+        yield Relay(settings, party, outbox, identity, trust, brokers), trust
+
+
+def _keep_trust_fresh(trust: TrustStore, stop: threading.Event) -> None:
+    while not stop.wait(RELOAD_SECONDS):
+        trust.reload()
