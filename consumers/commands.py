@@ -69,7 +69,9 @@ def current(config: ConfigOption) -> None:
 
 @commands.command("declaration")
 def show_declaration(
-    reference: Annotated[str, typer.Argument(help="A declaration's reference, such as TJ/PNJ/2026/1.")], config: ConfigOption, as_json: JsonOption = False
+    reference: Annotated[str, typer.Argument(help="A declaration's reference, such as TJ/PNJ/2026/1.")],
+    config: ConfigOption,
+    as_json: JsonOption = False,
 ) -> None:
     """Show a declaration as it stands now: its highest version, its status, its items. Ends with 1 where none is loaded."""
     with reading(house_of(load_settings(config)).database) as connection:
@@ -85,7 +87,9 @@ def show_declaration(
         if value not in (None, [], {}) and field != "items":
             table.add_row(field, escape(str(value)))
     for item in found["items"]:
-        table.add_row(f"item {item['number']}", escape(", ".join(f"{key} {value}" for key, value in item.items() if value not in (None, []))))
+        table.add_row(
+            f"item {item['number']}", escape(", ".join(f"{key} {value}" for key, value in item.items() if value not in (None, [])))
+        )
     Console().print(table)
 
 
@@ -93,7 +97,9 @@ def show_declaration(
 def show_held(
     config: ConfigOption,
     as_json: JsonOption = False,
-    retry: Annotated[list[str] | None, typer.Option("--retry", metavar="ID", help='Try this event again at once; "all" for every one.')] = None,
+    retry: Annotated[
+        list[str] | None, typer.Option("--retry", metavar="ID", help='Try this event again at once; "all" for every one.')
+    ] = None,
 ) -> None:
     """Show the held events, oldest first, or have some tried again at once."""
     url = house_of(load_settings(config)).database
@@ -119,7 +125,15 @@ def show_held(
 @commands.command("parked")
 def show_parked(config: ConfigOption, as_json: JsonOption = False) -> None:
     """Show what is parked and not closed, the latest first."""
-    columns = (parked.c.lane, parked.c.code, parked.c.text, parked.c.claimed_source, parked.c.times, parked.c.first_seen_utc, parked.c.last_seen_utc)
+    columns = (
+        parked.c.lane,
+        parked.c.code,
+        parked.c.text,
+        parked.c.claimed_source,
+        parked.c.times,
+        parked.c.first_seen_utc,
+        parked.c.last_seen_utc,
+    )
     query = select(*columns).where(parked.c.closed_at_utc.is_(None)).order_by(parked.c.last_seen_utc.desc()).limit(500)
     _print_rows(house_of(load_settings(config)).database, query, "parked", as_json)
 
@@ -140,7 +154,9 @@ def _print_rows(url: str, query: Any, title: str, as_json: bool) -> None:
 
 
 def _declaration(connection: Connection, reference: str) -> dict[str, Any] | None:
-    found = connection.execute(text("SELECT event_id, status FROM current_declaration WHERE reference = :reference"), {"reference": reference})
+    found = connection.execute(
+        text("SELECT event_id, status FROM current_declaration WHERE reference = :reference"), {"reference": reference}
+    )
     current_row = found.mappings().first()
     if current_row is None:
         return None

@@ -83,18 +83,21 @@ class Context:
 
     def refuse(self, event: ReceivedEvent, code: str, text: str, *, field: str | None = None, value: object = None) -> None:
         """Refuse an event for its content, for good; the sender learns code, text and field. Several refusals of one event add up."""
-        self._decline(Fate.REFUSED, event, code, text, field, value)
+        self._decline(event, Fate.REFUSED, _problem(code, text, field, value))
 
     def hold(self, event: ReceivedEvent, code: str, text: str, *, field: str | None = None, value: object = None) -> None:
         """Hold an event that cannot be finished now: it is tried again at growing times, then left to a person. A refusal goes before."""
-        self._decline(Fate.HELD, event, code, text, field, value)
+        self._decline(event, Fate.HELD, _problem(code, text, field, value))
 
-    def _decline(self, fate: Fate, event: ReceivedEvent, code: str, text: str, where: str | None, value: object) -> None:
+    def _decline(self, event: ReceivedEvent, fate: Fate, problem: Problem) -> None:
         if event.id not in self._ids:
             raise UsageError("event-foreign", "only an event of this batch can be refused or held", value=event.id)
-        problem = Problem(code=code, text=text[:500], field=where, value=None if value is None else shown(value))
         former = self.declined.get(event.id)
         if former is None or (fate is Fate.REFUSED and former.fate is Fate.HELD):
             self.declined[event.id] = Declined(fate, (problem,))
         elif former.fate is fate and len(former.problems) < PROBLEMS:
             self.declined[event.id] = Declined(fate, (*former.problems, problem))
+
+
+def _problem(code: str, text: str, field: str | None, value: object) -> Problem:
+    return Problem(code=code, text=text[:500], field=field, value=None if value is None else shown(value))

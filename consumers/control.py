@@ -41,6 +41,7 @@ class ControlWorker:
 
     def __init__(
         self,
+        *,
         engine: Engine,
         trust: TrustStore,
         expected: Mapping[str, Expected],
@@ -94,7 +95,7 @@ class ControlWorker:
         except DistrustError as error:
             self._park(parking_of_message(message, one.lane, one.delivery.queue, error.problems[0]))
             return []
-        except Exception as error:  # noqa: BLE001 - a stranger's bytes: whatever they break in us, the worker goes on without them
+        except Exception as error:
             log.exception("bundle.surprised", lane=one.lane, queue=one.delivery.queue)
             problem = Problem(code="opening-surprise", text=f"opening it failed unexpectedly: {type(error).__name__}")
             self._park(parking_of_message(message, one.lane, one.delivery.queue, problem))
@@ -105,7 +106,8 @@ class ControlWorker:
                 replies.extend(self._answer(bundle, opened, one.lane))
             except PanjError as error:
                 problem, source = error.problems[0], bundle.route.source.urn
-                self._park(parking_of_event(opened.raw, opened.digest, one.lane, one.delivery.queue, problem, source))
+                parking = parking_of_event(opened.raw, opened.digest, problem, lane=one.lane, queue=one.delivery.queue, source=source)
+                self._park(parking)
         return [(one.lane, reply) for reply in replies]
 
     def _answer(self, bundle: OpenBundle, opened: OpenEvent, lane: str) -> list[Message]:
@@ -168,7 +170,7 @@ def answers(engine: Engine) -> bool:
     try:
         with engine.begin() as connection:  # on SQLite this takes the write lock
             if connection.dialect.name == "postgresql":
-                return connection.execute(text("SHOW transaction_read_only")).scalar_one() == "off"
+                return str(connection.execute(text("SHOW transaction_read_only")).scalar_one()) == "off"
             return True
     except Exception as error:
         if not is_away(error):

@@ -1,4 +1,4 @@
-"""Running an integrator's handler so that one bad event costs itself only: savepoints, halves, and at last the single event that is held."""
+"""Running an integrator's handler so that one bad event costs itself only: savepoints, halves, at last the single event that is held."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from schemas.fates import Fate
 log = structlog.get_logger()
 
 _OURS = ("commit", "rollback", "close")  # methods of the connection that are not the handler's to call
+
 
 def run_handler(connection: Connection, consumer: Consumer, events: Sequence[ReceivedEvent]) -> dict[str, Declined]:
     """Run the handler over the events and say which of them were declined, by id; the others have loaded in this transaction.

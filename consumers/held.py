@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, insert, or_, select, update
+from sqlalchemy import Connection, insert, select, update
 
 from consumers.tables import held, inbox
 from schemas.errors import Problem
@@ -104,6 +104,6 @@ def finish(connection: Connection, event_ids: Sequence[str], now_utc: datetime) 
 
 def retry_now(connection: Connection, event_ids: Sequence[str], now_utc: datetime) -> int:
     """A person asks for another attempt at once (no ids: of all that are held); give how many rows that concerns."""
-    wanted = or_(held.c.event_id.in_(list(event_ids)), not event_ids)
-    statement = update(held).where(held.c.finished_at_utc.is_(None), wanted).values(next_attempt_at_utc=now_utc, attempts=0)
+    wanted = [held.c.event_id.in_(list(event_ids))] if event_ids else []
+    statement = update(held).where(held.c.finished_at_utc.is_(None), *wanted).values(next_attempt_at_utc=now_utc, attempts=0)
     return connection.execute(statement).rowcount

@@ -45,7 +45,7 @@ def run_house(settings: Settings, stop: threading.Event) -> None:
     patiently(lambda: make_ready(engine), engine, stop)
     brokers = {lane: connect(settings, lane, settings.house_party, house) for lane in settings.lanes}
     try:
-        workers = make_workers(settings, consumers, engine, trust, identity, brokers, stop)
+        workers = make_workers(settings, consumers=consumers, engine=engine, trust=trust, identity=identity, brokers=brokers, stop=stop)
         log.info("house.started", country=settings.country, consumers=[consumer.queue for consumer in consumers], lanes=settings.lanes)
         reload = threading.Thread(target=_keep_fresh, args=(trust, stop), name="trust", daemon=True)
         reload.start()
@@ -59,6 +59,7 @@ def run_house(settings: Settings, stop: threading.Event) -> None:
 
 def make_workers(
     settings: Settings,
+    *,
     consumers: Sequence[Consumer],
     engine: Engine,
     trust: TrustStore,
@@ -73,7 +74,7 @@ def make_workers(
         pipeline = Pipeline(consumer, engine, trust, expected, stop)
         worker = Worker(pipeline, settings.house_party, settings.environment, identity, brokers)
         workers[worker.name] = worker.run
-    control = ControlWorker(engine, trust, expected, identity, brokers, stop)
+    control = ControlWorker(engine=engine, trust=trust, expected=expected, identity=identity, brokers=brokers, stop=stop)
     workers[control.name] = control.run
     return workers
 

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import Connection, Row, bindparam, select, update
 
@@ -57,6 +58,7 @@ _COLUMNS = (
     inbox.c.fate,
     inbox.c.problems,
 )
+
 
 def look_up(connection: Connection, ids: Sequence[str], places: Iterable[Place]) -> list[Known]:
     """Give the rows that carry one of these ids or stand at one of these places of their streams; each once."""
@@ -161,6 +163,6 @@ def problems_of(value: list[dict[str, str]] | None) -> tuple[Problem, ...]:
     return tuple(Problem(**problem) for problem in value or ())
 
 
-def _known(row: Row[tuple[object, ...]]) -> Known:
+def _known(row: Row[*tuple[Any, ...]]) -> Known:
     place = (row.source, row.destination, row.type, row.epoch, row.sequence)
     return Known(row.event_id, place, bytes(row.digest), Fate(row.fate), problems_of(row.problems))

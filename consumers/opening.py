@@ -84,7 +84,7 @@ def open_delivery(one: InHand, trust: TrustStore, expected: Expected, now_utc: d
     except DistrustError as error:
         log.warning("bundle.parked", lane=one.lane, queue=queue, code=error.code, problem=str(error))
         return Opened((), (parking_of_message(message, one.lane, queue, error.problems[0]),))
-    except Exception as error:  # noqa: BLE001 - a stranger's bytes: whatever they break in us, the worker goes on without them
+    except Exception as error:
         log.exception("bundle.surprised", lane=one.lane, queue=queue)
         problem = Problem(code="opening-surprise", text=f"opening it failed unexpectedly: {type(error).__name__}")
         return Opened((), (parking_of_message(message, one.lane, queue, problem),))
@@ -98,7 +98,7 @@ def _sorted(bundle: OpenBundle, one: InHand, now_utc: datetime) -> Opened:
         problem = Problem(code="type-misplaced", text="a control event has no place in a consumer's queue", value=bundle.route.type)
         return Opened((), (parking_of_message(one.delivery.message, one.lane, queue, problem),))
     parkings = tuple(
-        parking_of_event(unreadable.raw, unreadable.digest, one.lane, queue, unreadable.problem, bundle.route.source.urn)
+        parking_of_event(unreadable.raw, unreadable.digest, unreadable.problem, lane=one.lane, queue=queue, source=bundle.route.source.urn)
         for unreadable in bundle.unreadable
     )
     for parking in parkings:

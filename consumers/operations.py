@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
-from sqlalchemy import Connection, Row, func, or_, select
+from sqlalchemy import Connection, Row, Select, func, or_, select
 from sqlalchemy.exc import DBAPIError
 
 from broker.operations.contributions import Attention, Reading, Step
@@ -114,14 +115,14 @@ def trace(settings: Settings, reference: str) -> Iterator[Step]:
     yield from steps
 
 
-def _rows_of(reference: str) -> object:
+def _rows_of(reference: str) -> Select[Any]:
     by_number = select(declaration.c.reference).where(declaration.c.registration_number == reference)
     refused = inbox.c.reference.like("%/" + reference.replace("\\", "\\\\").replace("%", r"\%").replace("_", r"\_"), escape="\\")
     alone = (inbox.c.reference.in_(by_number), (inbox.c.fate != Fate.LOADED.value) & refused) if "/" not in reference else ()
     return select(inbox).where(or_(inbox.c.reference == reference, *alone)).order_by(inbox.c.received_at_utc, inbox.c.event_id)
 
 
-def _steps(connection: Connection, row: Row[tuple[object, ...]], where: str) -> Iterator[Step]:
+def _steps(connection: Connection, row: Row[*tuple[Any, ...]], where: str) -> Iterator[Step]:
     about = (row.reference, row.version or 0, row.event_id)
     origin = f"from {row.source}, {row.type} {row.epoch}/{row.sequence}"
     yield Step(row.received_at_utc, where, "received", *about, origin)

@@ -65,7 +65,7 @@ def parking_of_message(message: Message, lane: str, queue: str, problem: Problem
 
 
 def parking_of_event(
-    raw: bytes, digest: bytes, lane: str, queue: str, problem: Problem, source: str, claimed_ids: tuple[str, ...] = ()
+    raw: bytes, digest: bytes, problem: Problem, *, lane: str, queue: str, source: str, claimed_ids: tuple[str, ...] = ()
 ) -> Parking:
     """Park one event of a bundle that is otherwise sound."""
     return Parking(digest, lane, queue, problem, source, raw, None, claimed_ids)

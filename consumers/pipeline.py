@@ -55,7 +55,7 @@ class Pipeline:
     clock: Clock = now_utc
 
     def process(self, deliveries: Sequence[InHand]) -> list[Answered]:
-        """Take deliveries in, a transaction for each batch of the consumer's size; the answers are to be sent before they are acknowledged."""
+        """Take deliveries in, a transaction for each batch of the consumer's size; the answers are to be sent before acknowledging."""
         opened = open_deliveries(deliveries, self.trust, self.expected, self.clock())
         answers: list[Answered] = []
         parkings: tuple[Parking, ...] = opened.parkings
@@ -158,8 +158,15 @@ def _inbox_row(arrival: Arrival, version: int | None, declined: Declined | None)
 
 
 def _parking_of_conflict(arrival: Arrival, problem: Problem) -> Parking:
+    opened = arrival.opened
     parking = parking_of_event(
-        arrival.opened.raw, arrival.opened.digest, arrival.lane, arrival.queue, problem, arrival.opened.event.source, (arrival.id,)
+        opened.raw,
+        opened.digest,
+        problem,
+        lane=arrival.lane,
+        queue=arrival.queue,
+        source=opened.event.source,
+        claimed_ids=(arrival.id,),
     )
     return replace(parking, headers={"jws": arrival.evidence.jws})
 

@@ -16,11 +16,11 @@ from pathlib import Path
 import psutil
 from sqlalchemy import text
 
+from broker.settings.model import ConsumerSettings
 from consumers import answers, migrations
 from consumers.database import open_engine
 from consumers.pipeline import Pipeline
 from consumers.registry import load_consumer
-from broker.settings.model import ConsumerSettings
 from schemas.names import STREAM_TYPES
 from tests.integration.consumers.frontier import HOUSE, Frontier, declaration
 
