@@ -8,17 +8,28 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import re
 import secrets
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from uuid_utils.compat import uuid7
 
 from schemas.limits import INTEGER
 from schemas.names import STREAM_TYPES, TYPE_PATTERN, URN_PATTERN
+from schemas.text import Text
 
 Urn = Annotated[str, Field(pattern=URN_PATTERN, max_length=100)]
+
+
+_RFC3339_UTC = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?Z\Z", re.ASCII)
+
+
+def _as_rfc3339(value: object) -> object:
+    if not isinstance(value, datetime) and not (isinstance(value, str) and _RFC3339_UTC.match(value)):
+        raise ValueError("an event's time is RFC 3339 in UTC (ends in Z)")  # pydantic alone would take numbers and other spellings too
+    return value
 
 
 def _in_utc(instant: datetime) -> datetime:
@@ -40,16 +51,16 @@ class Event(BaseModel):
     id: str = Field(pattern=r"^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$")
     source: Urn
     type: str = Field(pattern=TYPE_PATTERN, max_length=60)
-    subject: str = Field(min_length=1, max_length=200)
-    time: Annotated[AwareDatetime, AfterValidator(_in_utc)]
+    subject: Text = Field(min_length=1, max_length=200)
+    time: Annotated[AwareDatetime, BeforeValidator(_as_rfc3339), AfterValidator(_in_utc)]
     datacontenttype: Literal["application/json"] = "application/json"
     dataschema: str = Field(pattern=r"^urn:panj:schema:[a-z0-9.-]+$", max_length=100)
     destination: Urn
     environment: str = Field(pattern=r"^[a-z][a-z0-9-]{0,31}$")
-    sequence: int | None = Field(default=None, ge=1, le=INTEGER)
+    sequence: int | None = Field(default=None, ge=1, le=INTEGER, strict=True)
     epoch: str | None = Field(default=None, pattern=r"^[0-9a-f]{16}$")
     purpose: str = Field(pattern=r"^[a-z0-9-]{1,64}$")
-    legalbasis: str = Field(min_length=1, max_length=200)
+    legalbasis: Text = Field(min_length=1, max_length=200)
     salt: str = Field(pattern=r"^[A-Za-z0-9_-]{22}$")
     traceparent: str | None = Field(default=None, pattern=r"^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$")
     data: dict[str, Any]

@@ -17,7 +17,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from broker.trust.keys import fingerprint_of, write_atomically
-from schemas.errors import DistrustError
+from schemas.errors import DistrustError, SettingsError
 
 log = structlog.get_logger()
 
@@ -121,7 +121,7 @@ class CrlShelf:
     def take(self, content: bytes, issuer: x509.Certificate) -> bool:
         """Keep a CRL that came over the wire, if its issuer signed it and it is newer than the one held; say whether it was.
 
-        DistrustError `crl-invalid` where it is none or this issuer did not sign it.
+        DistrustError `crl-invalid` where it is none or this issuer did not sign it, SettingsError where it cannot be written.
         """
         crl = Crl.parse(content)
         if not crl.signed_by(issuer):
@@ -129,7 +129,10 @@ class CrlShelf:
         held = self.newest(issuer)
         if held is not None and held.number >= crl.number:
             return False
-        self.directory.mkdir(parents=True, exist_ok=True)
+        try:
+            self.directory.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise SettingsError("file-unwritable", f"cannot make the directory: {error.strerror}", field=str(self.directory)) from None
         write_atomically(self.directory / f"received-{fingerprint_of(issuer)[:12]}.crl", content)
         self.reload()
         return True
