@@ -71,6 +71,7 @@ _ENTRIES = (
     Entry("certificate-name", "a unit's own certificate lacks its one URN", Actor.OPERATOR),
     Entry("chain-too-long", "a certificate file holds more than two intermediates", Actor.OPERATOR),
     Entry("anchor-count", "an anchor file does not hold exactly one certificate", Actor.OPERATOR),
+    Entry("anchor-no-authority", "a certificate that may not issue was pinned as an anchor", Actor.OPERATOR),
     Entry("authority-exists", "there is an authority in the directory already", Actor.OPERATOR),
     Entry("authority-missing", "there is no authority in the directory", Actor.OPERATOR),
     Entry("authority-broken", "the authority's book is damaged", Actor.OPERATOR),

@@ -223,6 +223,12 @@ def _one_certificate(path: Path) -> x509.Certificate:
     certificates = read_certificates(path)
     if len(certificates) != 1:
         raise SettingsError("anchor-count", "an anchor file holds exactly one certificate", field=str(path), value=len(certificates))
+    try:
+        authority = certificates[0].extensions.get_extension_for_class(x509.BasicConstraints).value.ca
+    except (x509.ExtensionNotFound, *_BROKEN):
+        authority = False
+    if not authority:
+        raise SettingsError("anchor-no-authority", "the certificate is no authority's: pin the one that issues", field=str(path))
     return certificates[0]
 
 

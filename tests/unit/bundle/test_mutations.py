@@ -17,7 +17,9 @@ from broker.bundle.lines import compress, expand
 from broker.ports import Message
 from broker.trust.anchors import TrustStore
 from schemas.errors import DistrustError
-from tests.unit.bundle.senders import EXPECTED, bundle, events, opened, with_headers
+from schemas.event import digest_of
+from tests.unit.bundle.senders import EXPECTED, POST, bundle, events, identity_of, opened, with_headers
+from tests.unit.trust.certificates import header_of, signed
 
 RANDOM = random.Random(20261124)
 RAWS = events(5)
@@ -148,3 +150,37 @@ def test_thousands_of_spoiled_bundles_end_in_distrust_and_nothing_else(trust: Tr
             assert [each.raw for each in found.events] == RAWS
     assert len(refusals) > 15
     assert all(text.isprintable() for text in refusals.values())
+
+
+@pytest.mark.filterwarnings("ignore:Parsed a serial number")
+def test_a_spoiled_header_that_its_owner_signed_ends_in_distrust_and_nothing_else(trust: TrustStore) -> None:
+    refusals: dict[str, str] = {}
+    me, digests = identity_of(POST), [digest_of(raw) for raw in RAWS]
+    for _ in range(1_500):
+        content = bytearray(json.dumps(header_of(digests, me), separators=(",", ":")).encode())
+        for _ in range(RANDOM.randrange(1, 4)):
+            content[RANDOM.randrange(len(content))] = RANDOM.choice(b'{}[]",:0 ezZ\\\x00\xff')
+        try:
+            found = opened(with_headers(GOOD, jws=signed(bytes(content), me.key)), trust)
+        except DistrustError as error:
+            refusals[error.code] = str(error)
+        else:  # only what is signed and says nothing: the time, a name that nobody knows
+            assert [each.raw for each in found.events] == RAWS
+    assert len(refusals) > 5
+    assert all(text.isprintable() for text in refusals.values())
+
+
+def test_a_spoiled_event_that_its_owner_signed_is_set_aside_and_nothing_else(trust: TrustStore) -> None:
+    refusals: set[str] = set()
+    for _ in range(1_500):
+        raw = bytearray(RAWS[0])
+        for _ in range(RANDOM.randrange(1, 4)):
+            raw[RANDOM.randrange(1, len(raw) - 1)] = RANDOM.choice(b'{}[]",:0 ezZ\\\x00\xff\x1b')
+        try:
+            found = opened(bundle([*RAWS[1:], bytes(raw)]), trust)
+        except DistrustError as error:
+            refusals.add(error.code)
+        else:
+            assert [each.raw for each in found.events][:4] == RAWS[1:]
+            assert len(found.events) + len(found.unreadable) == 5
+    assert refusals <= {"bundle-copy-mismatch"}

@@ -282,6 +282,19 @@ def test_a_new_anchor_is_taken_up_and_a_broken_one_is_not(trust: TrustStore, tmp
     assert trust.speaker([leaf(other).x5c], "tj", NOW).urn == URN
 
 
+def test_an_issuing_authority_may_be_pinned_instead_of_its_root(tmp_path: Path) -> None:
+    middle = make("middle", ROOT, ca=True)
+    trust = trust_in(tmp_path, tj=middle)
+    assert trust.speaker([leaf(middle).x5c], "tj", NOW).urn == URN
+    assert refusal(trust, leaf(ROOT)) == "trust-path"
+
+
+def test_a_units_own_certificate_is_not_pinned(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError) as caught:
+        trust_in(tmp_path, tj=leaf(ROOT))
+    assert caught.value.code == "anchor-no-authority"
+
+
 def test_an_anchor_file_holds_one_certificate(tmp_path: Path) -> None:
     for content, code in ((ROOT.pem + FOREIGN.pem, "anchor-count"), (b"", "certificate-unreadable"), (None, "file-unreadable")):
         if content is not None:
