@@ -13,7 +13,7 @@ from sqlalchemy import Engine, text
 
 from broker.bundle.open import Expected, OpenBundle, OpenEvent, open_message
 from broker.bundle.pack import Route, control_event, pack
-from broker.ports import Broker, Message
+from broker.ports import Broker, Message, Subscription
 from broker.trust.anchors import TrustStore
 from broker.trust.keys import Identity
 from consumers import parked
@@ -34,6 +34,7 @@ log = structlog.get_logger()
 
 PREFETCH = 20
 IDLE_SECONDS = 0.5
+UNCONFIRMED = 50  # beacons under way home
 
 
 class ControlWorker:
@@ -57,12 +58,14 @@ class ControlWorker:
         self._stop = stop
         self._clock = clock
         self._arrived = threading.Event()
-        self._outgoing = Outgoing(brokers, self._arrived.set, lambda _: None, limit=50)
+        self._brokers = brokers
+        self._outgoing = Outgoing(brokers, self._arrived.set, _nothing)
         self.name = next(iter(expected.values())).receiver.unit
-        self._subscriptions = {lane: broker.subscribe(self.name, PREFETCH, self._arrived.set) for lane, broker in brokers.items()}
+        self._subscriptions: dict[str, Subscription] = {}
 
     def run(self) -> None:
         """Work until `stop` is set."""
+        self.open()
         try:
             while not self._stop.is_set():
                 if not self.turn():
@@ -73,6 +76,11 @@ class ControlWorker:
         finally:
             for subscription in self._subscriptions.values():
                 subscription.close()
+
+    def open(self) -> None:
+        """Begin to take from the house's own queue in every lane, with nothing in hand."""
+        self._outgoing = Outgoing(self._brokers, self._arrived.set, _nothing, limit=UNCONFIRMED)
+        self._subscriptions = {lane: broker.subscribe(self.name, PREFETCH, self._arrived.set) for lane, broker in self._brokers.items()}
 
     def turn(self) -> bool:
         """Do what is there; say whether there was anything to do."""
@@ -146,6 +154,10 @@ class ControlWorker:
                 parked.park(connection, [parking], self._clock())
 
         patiently(transact, self._engine, self._stop)
+
+
+def _nothing(_: Sequence[str]) -> None:
+    """No control event leaves a held row to finish."""
 
 
 def returned_beacon(beacon: Beacon, route: Route, identity: Identity, environment: str, moment: datetime) -> Message:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 
 import structlog
 
-from broker.ports import Broker
+from broker.ports import Broker, Subscription
 from broker.trust.keys import Identity
 from consumers import held
 from consumers.answers import Answered, receipts
@@ -41,8 +41,9 @@ class Worker:
         self._identity = identity
         self._arrived = threading.Event()
         self._queue = f"{house.unit}.{pipeline.consumer.queue}"
+        self._brokers = brokers
         self._outgoing = Outgoing(brokers, self._arrived.set, self._finish)
-        self._subscriptions = {lane: broker.subscribe(self._queue, PREFETCH, self._arrived.set) for lane, broker in brokers.items()}
+        self._subscriptions: dict[str, Subscription] = {}
         self._waiting: deque[InHand] = deque()
         self._held_at = 0.0
 
@@ -54,6 +55,7 @@ class Worker:
     def run(self) -> None:
         """Work until the pipeline's `stop` is set; the batch in hand is finished, what was only taken goes back to its queue."""
         stop = self._pipeline.stop
+        self.open()
         try:
             while not stop.is_set():
                 if not self.turn():
@@ -64,6 +66,12 @@ class Worker:
         finally:
             for subscription in self._subscriptions.values():
                 subscription.close()
+
+    def open(self) -> None:
+        """Begin to take from the queue in every lane, with nothing in hand: also after a fault, when what was in hand comes again."""
+        self._outgoing = Outgoing(self._brokers, self._arrived.set, self._finish)
+        self._waiting.clear()
+        self._subscriptions = {lane: broker.subscribe(self._queue, PREFETCH, self._arrived.set) for lane, broker in self._brokers.items()}
 
     def turn(self) -> bool:
         """Do one batch of what is there; say whether there was anything to do."""

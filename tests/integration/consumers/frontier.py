@@ -163,6 +163,7 @@ class Frontier:
     def __init__(self, directory: Path) -> None:
         self.tajik = create_authority(directory / "tj", "tj")
         self.afghan = create_authority(directory / "af", "af")
+        self._identities: dict[str, Identity] = {}
         self.post = self.new_post("panji-poyon")
         pair = self.afghan.create_unit(HOUSE)
         self.house_identity = Identity.load(pair.key, pair.certificate)
@@ -171,9 +172,11 @@ class Frontier:
         self.hand = Hand()
 
     def new_post(self, name: str) -> Post:
-        """Another Tajik post."""
-        pair = self.tajik.create_unit(Party("tj", name))
-        return Post(Party("tj", name), Identity.load(pair.key, pair.certificate))
+        """A Tajik post with an epoch of its own; the same name has the same key."""
+        if name not in self._identities:
+            pair = self.tajik.create_unit(Party("tj", name))
+            self._identities[name] = Identity.load(pair.key, pair.certificate)
+        return Post(Party("tj", name), self._identities[name])
 
     def delivery(self, message: Message, redeliveries: int = 0) -> InHand:
         """The message as it comes out of the record's queue."""
