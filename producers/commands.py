@@ -29,10 +29,10 @@ PostOption = Annotated[str | None, typer.Option("--post", envvar="PANJ_POST", he
 @commands.command()
 def run(config: ConfigOption, post: PostOption = None) -> None:
     """Run the post: take declarations from its directory, relay them, collect receipts, until SIGTERM or Ctrl-C."""
+    stop = stop_on_signals()
     settings = load_settings(config)
     configure(settings.log_format)
-    name = post_named(settings, post)
-    run_post(settings, name, stop_on_signals())
+    run_post(settings, post_named(settings, post), stop)
 
 
 @commands.command()
@@ -65,7 +65,7 @@ def send(
     if as_json:
         print_json(_document(settings.post_party(name).urn, sent, fates))
     else:
-        _print(sent, fates, dry_run)
+        _print(sent, fates)
     raise typer.Exit(code)
 
 
@@ -107,9 +107,11 @@ def _row(one: Sent, fates: dict[str, EventFate]) -> dict[str, object]:
 
 
 def _fate(one: Sent, known: EventFate | None) -> str:
-    """REJECTED here, ACCEPTED and not yet answered, or the fate that the receiver told. A dry run would be ACCEPTED."""
+    """REJECTED here, GOOD in a dry run, ACCEPTED and not yet answered, or the fate that the receiver told."""
     if one.problems:
         return "REJECTED"
+    if one.event_id is None:
+        return "GOOD"
     if known is None:
         return "ACCEPTED"
     answer = known.fate or known.answered_fate

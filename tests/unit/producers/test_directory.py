@@ -7,7 +7,7 @@ import os
 import random
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -201,8 +201,8 @@ def test_a_folder_of_rubbish_never_stops_the_good_files_in_the_middle(
         put(path, f"{number}.json", number)
     whole = (path / "000.json").read_bytes()
     rubbish = _rubbish(chance, whole)
-    for number in range(1, 600, 3):
-        (path / f"{number:03}.json").write_bytes(next(rubbish))
+    for place in range(1, 600, 3):
+        (path / f"{place:03}.json").write_bytes(next(rubbish))
     _odd_entries(path, tmp_path)
     monkeypatch.setattr(files, "FILE_BYTES", OBJECT_BYTES * 2)
     (path / "301-huge.json").write_bytes(b" " * (OBJECT_BYTES * 2 + 1))
@@ -221,7 +221,7 @@ def test_a_folder_of_rubbish_never_stops_the_good_files_in_the_middle(
 
 
 def _rubbish(chance: random.Random, whole: bytes) -> Iterator[bytes]:
-    shapes = [
+    shapes: list[Callable[[], bytes]] = [
         lambda: chance.randbytes(500),
         lambda: whole[: chance.randrange(len(whole))],
         lambda: b"",

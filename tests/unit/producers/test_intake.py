@@ -17,6 +17,11 @@ from schemas.names import Party, house_of
 from tests.unit.producers.conftest import POST
 from tests.unit.producers.examples import CROSSING, EXPORT, IMPORT, TRANSIT, crossing, export, release, settings_of
 
+IDENTITY = (
+    *("administration", "office_code", "registration_year", "registration_number"),
+    *("version", "message_function", "corrects", "correction_reason"),
+)
+
 
 def read(data: dict[str, Any], event_type: str = EXPORT) -> ReadDeclaration:
     return ReadDeclaration(event_type, data)
@@ -110,9 +115,7 @@ def test_what_is_released_to_nobody_is_rejected_with_what_to_do(intake: Intake, 
 
 
 def test_only_released_fields_enter_an_event(tmp_path: Path) -> None:
-    needed = ("administration", "office_code", "registration_year", "registration_number")
-    needed += ("version", "message_function", "corrects", "correction_reason", "items.number", "items.hs_code")
-    routes = routes_of(settings_of(tmp_path, release(EXPORT, *needed)))
+    routes = routes_of(settings_of(tmp_path, release(EXPORT, *IDENTITY, "items.number", "items.hs_code")))
     (draft,) = prepare(read(export(extensions={"secret": "price"})), "tj", routes).drafts
     text = json.dumps(draft.data, ensure_ascii=False)
     for unreleased in ("Мева", "قندوز", "Apples", "21500", "price"):
@@ -122,9 +125,7 @@ def test_only_released_fields_enter_an_event(tmp_path: Path) -> None:
 
 def test_an_unreleased_correction_is_still_told_from_its_first_version(tmp_path: Path, outbox: Outbox) -> None:
     """The digest is over the full content: a silent change of a field that does not leave is a conflict all the same."""
-    needed = ("administration", "office_code", "registration_year", "registration_number")
-    needed += ("version", "message_function", "corrects", "correction_reason", "items")
-    intake = Intake(settings_of(tmp_path, release(EXPORT, *needed)), POST, outbox)
+    intake = Intake(settings_of(tmp_path, release(EXPORT, *IDENTITY, "items")), POST, outbox)
     intake.accept([read(export())])
     (outcome,) = intake.accept([read(export(exporter_name="another"))])
     assert code_of(outcome) == "version-conflict"
