@@ -10,14 +10,15 @@ from schemas.errors import SettingsError
 
 NAME_BYTES = 255  # NAME_MAX of the usual filesystems
 REASON = ".reason.json"
+TAKEN, REJECTED = "taken", "rejected"
 
 
 class Shelves:
     """The two directories beside the files, on the same filesystem, so that a move is one rename."""
 
     def __init__(self, watched: Path) -> None:
-        self._taken = watched / "taken"
-        self._rejected = watched / "rejected"
+        self._taken = watched / TAKEN
+        self._rejected = watched / REJECTED
         for directory in (watched, self._taken, self._rejected):
             _real_directory(directory, may_be_link=directory == watched)
 

@@ -1,0 +1,46 @@
+"""What posts add to `panj status`: files that wait in a watched directory, and files that were rejected. Reads only."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from broker.operations.contributions import Attention, Reading
+from broker.settings.model import Settings
+from producers.sources.files import found_files
+from producers.sources.shelves import REASON, REJECTED
+
+WAITING_SECONDS = 300.0  # a file that lies there longer is not being taken
+
+
+def observe(settings: Settings) -> Iterator[Reading]:
+    """Look at the directories of this administration's posts that are on this machine; the others are another machine's to tell."""
+    for name, post in sorted(settings.posts.items()):
+        if post.watch.is_dir():
+            unit = settings.post_party(name).unit
+            yield from _waiting(unit, post.watch)
+            yield from _rejected(unit, post.watch / REJECTED)
+
+
+def _waiting(unit: str, watched: Path) -> Iterator[Reading]:
+    try:
+        arrivals = [found.mark.modified_ns for found in found_files(watched)]
+    except OSError as error:
+        advice = f"make {watched} readable for this user, or mount the share"
+        yield Reading(unit, "files waiting", f"unreadable: {error.strerror}", attention=Attention.WATCH, advice=advice)
+        return
+    oldest_seconds = max(0.0, time.time() - min(arrivals) / 1e9) if arrivals else 0.0
+    late = oldest_seconds > WAITING_SECONDS
+    advice = "is the post running? its log says `file.left` or `intake.paused` with the reason" if late else ""
+    yield Reading(unit, "files waiting", len(arrivals), "files", Attention.WATCH if late else Attention.FINE, advice)
+
+
+def _rejected(unit: str, shelf: Path) -> Iterator[Reading]:
+    try:
+        count = sum(name.endswith(REASON) for name in os.listdir(shelf))
+    except OSError:
+        return  # nothing was rejected yet, or another user's directory
+    advice = f"read the reasons in {shelf}, mend and put in again, then remove them there" if count else ""
+    yield Reading(unit, "files rejected", count, "files", Attention.WATCH if count else Attention.FINE, advice)
