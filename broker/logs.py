@@ -27,3 +27,5 @@ def configure(log_format: Literal["json", "console"], level: str = "info") -> No
         cache_logger_on_first_use=True,
     )
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(name)s %(levelname)s %(message)s")
+    # pika tells each failed attempt a dozen times, with stack traces; broker.amqp tells it once, in the broker's words.
+    logging.getLogger("pika").setLevel(logging.CRITICAL)
