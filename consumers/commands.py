@@ -22,6 +22,7 @@ from consumers.loaders.record.tables import declaration_item
 from consumers.operations import reading
 from consumers.tables import held as held_table
 from consumers.tables import inbox, parked
+from schemas.errors import UsageError
 
 commands = typer.Typer(no_args_is_help=True, help="The customs house: receive, load and answer.")
 database = typer.Typer(no_args_is_help=True, help="The house's database: its tables and their revisions.")
@@ -100,9 +101,19 @@ def show_held(
     retry: Annotated[
         list[str] | None, typer.Option("--retry", metavar="ID", help='Try this event again at once; "all" for every one.')
     ] = None,
+    refuse: Annotated[str | None, typer.Option("--refuse", metavar="ID", help="Refuse this event for good, with --reason.")] = None,
+    reason: Annotated[str | None, typer.Option("--reason", help="What the sender is told.")] = None,
 ) -> None:
-    """Show the held events, oldest first, or have some tried again at once."""
+    """Show the held events, oldest first; have some tried again at once, or refuse one for good."""
     url = house_of(load_settings(config)).database
+    if refuse is not None:
+        if reason is None:
+            raise UsageError("reason-missing", "a refusal by a person needs its --reason: the sender reads it")
+        with open_engine(url).begin() as connection:
+            if not held.refuse(connection, refuse, reason, datetime.now(UTC)):
+                raise UsageError("held-unknown", "no such event is held", value=refuse)
+        Console().print("Refused; the sender is told within seconds, while the house runs.")
+        return
     if retry:
         with open_engine(url).begin() as connection:
             count = held.retry_now(connection, [] if retry == ["all"] else retry, datetime.now(UTC))

@@ -102,6 +102,17 @@ def finish(connection: Connection, event_ids: Sequence[str], now_utc: datetime) 
         connection.execute(statement.values(finished_at_utc=now_utc, next_attempt_at_utc=None))
 
 
+def refuse(connection: Connection, event_id: str, reason: str, now_utc: datetime) -> bool:
+    """A person ends it: the event is REFUSED for good and answered by the house's next look; False where no such event is held."""
+    problem = Problem(code="refused-by-person", text=reason[:500])
+    refused = update(inbox).where(inbox.c.event_id == event_id, inbox.c.fate == Fate.HELD.value)
+    values = {"fate": Fate.REFUSED.value, "problems": [problem.model_dump(exclude_none=True)], "decided_at_utc": now_utc}
+    if connection.execute(refused.values(values)).rowcount == 0:
+        return False
+    connection.execute(update(held).where(held.c.event_id == event_id).values(next_attempt_at_utc=now_utc, code=problem.code))
+    return True
+
+
 def retry_now(connection: Connection, event_ids: Sequence[str], now_utc: datetime) -> int:
     """A person asks for another attempt at once (no ids: of all that are held); give how many rows that concerns."""
     wanted = [held.c.event_id.in_(list(event_ids))] if event_ids else []

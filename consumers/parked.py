@@ -57,7 +57,7 @@ def message_digest(message: Message) -> bytes:
 
 def parking_of_message(message: Message, lane: str, queue: str, problem: Problem) -> Parking:
     """Park a whole message, with the ids that its body claims as far as it can be read."""
-    headers: dict[str, Any] = {str(key)[:64]: _header(value) for key, value in list(message.headers.items())[:20]}
+    headers: dict[str, Any] = {shown(key)[:64]: _header(value) for key, value in list(message.headers.items())[:20]}
     headers.update(routing_key=shown(message.routing_key), content_encoding=shown(message.content_encoding))
     return Parking(
         message_digest(message), lane, queue, problem, _urn(message.headers.get("source")), message.body, headers, claimed_ids(message)

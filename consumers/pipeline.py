@@ -57,13 +57,11 @@ class Pipeline:
     def process(self, deliveries: Sequence[InHand]) -> list[Answered]:
         """Take deliveries in, a transaction for each batch of the consumer's size; the answers are to be sent before acknowledging."""
         opened = open_deliveries(deliveries, self.trust, self.expected, self.clock())
+        if opened.parkings:
+            self.take_in((), opened.parkings)  # apart from what is trusted: strangers' bytes cost nobody else a transaction
         answers: list[Answered] = []
-        parkings: tuple[Parking, ...] = opened.parkings
         for part in _parts(opened.arrivals, self.consumer.batch_size):
-            answers.extend(self.take_in(part, parkings))
-            parkings = ()
-        if parkings:
-            self.take_in((), parkings)
+            answers.extend(self.take_in(part))
         return answers
 
     def take_in(self, arrivals: Sequence[Arrival], parkings: Sequence[Parking] = (), within: Within | None = None) -> list[Answered]:

@@ -20,20 +20,33 @@ from schemas.strict_json import parse
 
 Key = tuple[str, int]  # reference and version
 
+FIRST_YEAR, LAST_YEAR = 1990, 2199  # as for `registration_year`
+
 _KEPT_BYTES = select(inbox.c.raw, inbox.c.type).where(inbox.c.event_id == bindparam("id"))
 
 
 @consumer((ExportDeclaration, ImportDeclaration, TransitDeclaration, CrossingEvent), queue="record")
 def load_record(batch: Batch, context: Context) -> None:
     """Keep every version of every declaration, and every crossing event, once."""
-    crossings = [event for event in batch if isinstance(event.data, CrossingEvent)]
-    declarations = [event for event in batch if not isinstance(event.data, CrossingEvent)]
+    for event in batch:
+        _refuse_implausible_instant(event, context)
+    crossings = [event for event in batch.accepted if isinstance(event.data, CrossingEvent)]
+    declarations = [event for event in batch.accepted if not isinstance(event.data, CrossingEvent)]
     new_declarations = _without_kept(declarations, _declarations_kept(context.transaction, declarations), context)
     new_crossings = _without_kept(crossings, _crossings_kept(context.transaction, crossings), context)
     insert_rows(context.transaction, declaration, [declaration_row(event.id, event.data) for event in new_declarations])
     items = [item_row(event.id, item) for event in new_declarations for item in event.data.items]
     insert_rows(context.transaction, declaration_item, items)
     insert_rows(context.transaction, crossing_event, [crossing_row(event.id, event.data) for event in new_crossings])
+
+
+def _refuse_implausible_instant(event: ReceivedEvent, context: Context) -> None:
+    # Instants at the ends of the calendar leave it when they are brought to UTC, and databases and programs disagree about them.
+    field, instant = (
+        ("occurred_at", event.data.occurred_at) if isinstance(event.data, CrossingEvent) else ("accepted_at", event.data.accepted_at)
+    )
+    if instant is not None and not FIRST_YEAR <= instant.year <= LAST_YEAR:
+        context.refuse(event, "instant-implausible", f"not between {FIRST_YEAR} and {LAST_YEAR}", field=field, value=instant)
 
 
 def _declarations_kept(connection: Connection, events: Sequence[ReceivedEvent]) -> dict[Key, str]:
