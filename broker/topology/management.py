@@ -11,7 +11,7 @@ import httpx
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_exponential
 
 from broker.settings.model import Management
-from schemas.errors import PanjError, SettingsError, UnavailableError, shown
+from schemas.errors import PanjError, SettingsError, UnavailableError
 
 TIMEOUT_SECONDS = 15.0  # one answer: an import of some hundred things takes under a second
 PATIENCE_SECONDS = 20.0  # a broker that is starting refuses connections for some seconds
@@ -97,9 +97,8 @@ class ManagementApi:
             reason = answer.json()["reason"]
         except (ValueError, KeyError, TypeError):
             reason = answer.text
-        return SettingsError(
-            "topology-refused", f"the broker refuses {method} {place}: {shown(' '.join(str(reason).split()))}", field=self._url
-        )
+        said = " ".join(str(reason).split())[:400]
+        return SettingsError("topology-refused", f"the broker refuses {method} {place}: {said}", field=self._url)
 
 
 def _password(management: Management) -> str:
