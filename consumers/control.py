@@ -65,7 +65,8 @@ class ControlWorker:
 
     def run(self) -> None:
         """Work until `stop` is set."""
-        self.open()
+        if not self._subscriptions:
+            self.open()
         try:
             while not self._stop.is_set():
                 if not self.turn():
@@ -76,6 +77,7 @@ class ControlWorker:
         finally:
             for subscription in self._subscriptions.values():
                 subscription.close()
+            self._subscriptions = {}
 
     def open(self) -> None:
         """Begin to take from the house's own queue in every lane, with nothing in hand."""

@@ -21,7 +21,6 @@ from consumers.patience import patiently
 from consumers.pipeline import Pipeline
 from consumers.registry import Consumer, load_consumer
 from consumers.worker import Worker
-from schemas import codelists
 from schemas.errors import SettingsError
 
 log = structlog.get_logger()
@@ -36,8 +35,6 @@ def run_house(settings: Settings, stop: threading.Event) -> None:
     is away is waited for.
     """
     house = house_of(settings)
-    if settings.code_lists is not None:
-        codelists.load(settings.code_lists)
     consumers = [load_consumer(configured) for configured in house.consumers]
     identity = Identity.load(house.key, house.certificate)
     trust = TrustStore.of(settings)
@@ -73,8 +70,10 @@ def make_workers(
     for consumer in consumers:
         pipeline = Pipeline(consumer, engine, trust, expected, stop)
         worker = Worker(pipeline, settings.house_party, settings.environment, identity, brokers)
+        worker.open()  # here and not in its thread: a lane's first subscription is one thread's affair
         workers[worker.name] = worker.run
     control = ControlWorker(engine=engine, trust=trust, expected=expected, identity=identity, brokers=brokers, stop=stop)
+    control.open()
     workers[control.name] = control.run
     return workers
 

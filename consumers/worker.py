@@ -55,7 +55,8 @@ class Worker:
     def run(self) -> None:
         """Work until the pipeline's `stop` is set; the batch in hand is finished, what was only taken goes back to its queue."""
         stop = self._pipeline.stop
-        self.open()
+        if not self._subscriptions:
+            self.open()
         try:
             while not stop.is_set():
                 if not self.turn():
@@ -66,6 +67,7 @@ class Worker:
         finally:
             for subscription in self._subscriptions.values():
                 subscription.close()
+            self._subscriptions = {}
 
     def open(self) -> None:
         """Begin to take from the queue in every lane, with nothing in hand: also after a fault, when what was in hand comes again."""

@@ -2,35 +2,21 @@
 
 from __future__ import annotations
 
-import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine
 
 from broker.settings.model import ConsumerSettings
 from consumers import migrations
 from consumers.database import open_engine
 from consumers.pipeline import Pipeline
 from consumers.registry import Consumer, Handler, load_consumer
-from deploy.lab.postgresql import PostgresNode
 from schemas.names import STREAM_TYPES
 from tests.integration.consumers.frontier import Frontier
-
-
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[PostgresNode]:
-    """A private PostgreSQL node; its directory is readable for the server's own user."""
-    with tempfile.TemporaryDirectory(prefix="panj-customs-", ignore_cleanup_errors=True) as directory:
-        Path(directory).chmod(0o755)
-        node = PostgresNode(Path(directory) / "postgresql")
-        node.start()
-        node.create_database("house")
-        yield node
-        node.stop()
 
 
 @pytest.fixture(scope="session")
@@ -44,18 +30,8 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """The URL of an empty database."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path}/house.sqlite"
-    node: PostgresNode = request.getfixturevalue("postgres")
-    empty(node.url("house"))
-    return node.url("house")
-
-
-def empty(url: str) -> None:
-    """Leave nothing in a PostgreSQL database."""
-    engine = open_engine(url)
-    with engine.begin() as connection:
-        connection.execute(text("DROP SCHEMA public CASCADE"))
-        connection.execute(text("CREATE SCHEMA public"))
-    engine.dispose()
+    address: str = request.getfixturevalue("postgres_url")
+    return address
 
 
 @pytest.fixture

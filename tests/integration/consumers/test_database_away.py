@@ -27,7 +27,7 @@ from tests.integration.consumers.frontier import Frontier, declaration
 
 
 @pytest.fixture
-def mortal() -> Iterator[PostgresNode]:
+def mortal(postgresql_installed: None) -> Iterator[PostgresNode]:
     """A PostgreSQL node of the test's own, to be killed."""
     with tempfile.TemporaryDirectory(prefix="panj-customs-", ignore_cleanup_errors=True) as directory:
         Path(directory).chmod(0o755)
