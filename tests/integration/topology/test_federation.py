@@ -77,6 +77,12 @@ def test_changing_the_upstream_loses_nothing_that_waits(linked: Frontier) -> Non
     assert got == [b"%d" % number for number in range(20)]
 
 
+def _with_queue_bytes(settings: Settings, limit_bytes: int) -> Settings:
+    partner = settings.partners["af"]
+    link = partner.link.model_copy(update={"federation_queue_max_bytes": limit_bytes})
+    return settings.model_copy(update={"partners": {"af": partner.model_copy(update={"link": link})}})
+
+
 def _broken(settings: Settings) -> dict[str, Any]:
     upstream = dict(derive(settings).upstreams[0].definition)
     return upstream | {"uri": re.sub(r":\d+/", ":1/", str(upstream["uri"]))}  # nobody listens there
@@ -87,6 +93,22 @@ def test_a_full_federation_queue_refuses_what_is_new_and_drops_nothing(linked: F
         name = next(queue.name for queue in observe_broker(linked.tj.settings, api).federation_queues)
         effective = until(lambda: api.get("queues", "af", name).get("effective_policy_definition"))
     assert effective == {"overflow": "reject-publish", "max-length-bytes": 2 * 1024**3}
+    tight = _with_queue_bytes(linked.tj.settings, 1024**2)
+    apply_topology(tight)
+    with linked.af.api() as api:
+        api.put("parameters", "federation-upstream", "tj", "tj", value={"value": _broken(linked.af.settings)})
+        until(lambda: not all(link.running for link in observe_broker(linked.af.settings, api).links))
+    confirmed = []
+    for number in range(40):
+        body = b"%02d" % number + b"." * 100_000
+        if _publish(linked.tj, "af", "tj-panji-poyon", KEY, body) != "confirmed":
+            break
+        confirmed.append(body)
+    assert 8 <= len(confirmed) <= 20
+    apply_topology(linked.af.settings)
+    with linked.af.client("tj", "af-customs") as house:
+        assert [until(lambda: house.get("af-customs.record")) for _ in confirmed] == confirmed
+    apply_topology(linked.tj.settings)
 
 
 def test_observation_sees_links_queues_and_listeners(linked: Frontier) -> None:

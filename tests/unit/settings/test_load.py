@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import BaseModel
 
 from broker.settings.load import load_settings
 from broker.settings.model import Settings
@@ -204,3 +207,18 @@ def _toml(value: object) -> str:
     if isinstance(value, str):
         return '"' + "".join(f"\\U{ord(character):08x}" for character in value) + '"'
     return repr(value)
+
+
+def test_every_key_is_explained_in_the_documentation() -> None:
+    page = (EXAMPLE.parents[1] / "docs" / "exchange-toml.md").read_text()
+    told = set(re.findall(r"[a-z_]+", " ".join(re.findall(r"`[^`]+`|^#.*$", page, re.MULTILINE))))
+    assert _keys(Settings) - told == set()
+
+
+def _keys(table: type[BaseModel]) -> set[str]:
+    found = set(table.model_fields)
+    for field in table.model_fields.values():
+        for inner in (field.annotation, *get_args(field.annotation)):
+            if isinstance(inner, type) and issubclass(inner, BaseModel):
+                found |= _keys(inner)
+    return found
