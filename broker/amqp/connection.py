@@ -21,7 +21,7 @@ from schemas.errors import PanjError
 
 log = structlog.get_logger()
 
-_WAITS = wait_exponential_jitter(initial=0.2, max=30, jitter=0.5)
+_WAITS = wait_exponential_jitter(multiplier=0.2, max=30, jitter=0.5)
 _TOLD_EACH = 10  # of a long outage, every tenth attempt is logged
 
 
@@ -191,7 +191,6 @@ class ChannelKeeper:
         self._on_open(channel)
 
     def _closed(self, _: Channel, error: Exception) -> None:
-        by_broker = isinstance(error, pika.exceptions.ChannelClosedByBroker)
-        self._on_closed(by_broker)
-        if by_broker:
+        self._on_closed(isinstance(error, pika.exceptions.ChannelClosedByBroker))
+        if isinstance(error, pika.exceptions.ChannelClosedByBroker):
             self.again(f"{error.reply_code} {error.reply_text}")
