@@ -15,14 +15,11 @@ import time
 from pathlib import Path
 
 import psycopg
-import structlog
 from psycopg import sql
 
 from deploy.lab.ports import LOOPBACK, free_port
-from deploy.lab.processes import Child, User, wait_until_gone, wait_until_ready
+from deploy.lab.processes import Process, User, wait_until_gone, wait_until_ready
 from schemas.errors import UnavailableError
-
-log = structlog.get_logger()
 
 SUPERUSER = "panj"
 _PROGRAMS = Path("/usr/lib/postgresql")
@@ -46,7 +43,7 @@ class PostgresNode:
         self.port = free_port()
         self.start_seconds = 0.0
         self._password = secrets.token_hex(16)
-        self._server: Child | None = None
+        self._server: Process | None = None
 
     @property
     def pid(self) -> int:
@@ -92,21 +89,19 @@ class PostgresNode:
             self._initialise(programs, data, user)
         command = [str(programs / "postgres"), "-D", str(data), "-p", str(self.port), *_switches()]
         # The last signal is QUIT, PostgreSQL's immediate shutdown: unlike KILL it also gives back its shared memory.
-        self._server = Child(command, log=self.log, environment=_environment(), user=user, last_signal=signal.SIGQUIT)
+        self._server = Process(command, log=self.log, environment=_environment(), user=user, last_signal=signal.SIGQUIT)
         try:
-            wait_until_ready("PostgreSQL", self._server, self._ready, _START_SECONDS, self.log)
+            wait_until_ready("PostgreSQL", self._server, self._ready, _START_SECONDS, [self.log])
         except BaseException:
             self.kill()
             raise
         self.start_seconds = time.monotonic() - begun
-        log.info("database.started", pid=self.pid, port=self.port, seconds=round(self.start_seconds, 1))
 
     def stop(self) -> None:
         """End it in good order within 30 s, without waiting for its clients (PostgreSQL's fast shutdown); nothing where it is ended."""
         server, self._server = self._server, None
         if server:
-            code = server.terminate(_STOP_SECONDS, signal.SIGINT)
-            log.info("database.stopped", exit_code=code)
+            server.terminate(_STOP_SECONDS, signal.SIGINT)
         self._release_shared_memory()
 
     def kill(self) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -36,6 +37,9 @@ exit 0
 # The child tells the guard its own id before it becomes the program: there is no moment in which it runs unguarded.
 _ANNOUNCED = 'echo $$ >&0; exec "$@" </dev/null'
 
+# How RabbitMQ and PostgreSQL mark a fault in their logs, with the time and process before it.
+_FAULT = re.compile(r"^.*(\[error\] <[0-9.]+>|FATAL:)")
+
 
 @dataclass(frozen=True, slots=True)
 class User:
@@ -45,7 +49,7 @@ class User:
     gid: int
 
 
-class Child:
+class Process:
     """One process in a session of its own (a Ctrl-C at the terminal is its owner's to handle), which never outlives its owner.
 
     `last_signal` is what it gets when the owner is gone; five seconds later it is killed.
@@ -136,6 +140,14 @@ class Child:
             pass
         return 0
 
+    def cpu_seconds(self) -> float:
+        """What it used of a processor so far, itself and the kernel for it, in seconds; 0 once it has ended."""
+        try:
+            fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        except (FileNotFoundError, ProcessLookupError):
+            return 0.0
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
     def log_tail(self, lines: int = 20) -> str:
         """Give the last lines of its log."""
         return tail(self.log, lines)
@@ -150,7 +162,7 @@ class Child:
         self._guard.wait(30)
 
 
-class Daemon(Child):
+class Daemon(Process):
     """A `panj …` daemon as a child of its own, logging to a file. The same Python and the same code as we run ourselves."""
 
     def __init__(self, arguments: Sequence[str], log: Path, environment: Mapping[str, str] | None = None) -> None:
@@ -172,16 +184,28 @@ def tail(log: Path, lines: int = 20) -> str:
     return "\n".join(text.splitlines()[-lines:]) or f"(nothing in {log})"
 
 
-def wait_until_ready(what: str, child: Child, ready: Callable[[], bool], timeout_seconds: float, log: Path) -> None:
-    """Wait until `ready()`; raise `UnavailableError` with the log's tail where the child ends before or the time is over."""
+def wait_until_ready(what: str, child: Process, ready: Callable[[], bool], timeout_seconds: float, logs: Sequence[Path]) -> None:
+    """Wait until `ready()`; raise `UnavailableError` with the end of its logs where the child ends before or the time is over."""
     deadline = time.monotonic() + timeout_seconds
     while not ready():
         if not child.running:
             code = child.wait(1)
-            raise UnavailableError("lab-node-failed", f"{what} ended with {code} while starting; its log ends:\n{tail(log)[-350:]}")
+            raise UnavailableError("lab-node-failed", f"{what} ended with {code} while starting; its log ends:\n{_last_words(logs)}")
         if time.monotonic() > deadline:
-            raise UnavailableError("lab-node-failed", f"{what} does not answer after {timeout_seconds:.0f} s:\n{tail(log)[-350:]}")
+            raise UnavailableError(
+                "lab-node-failed", f"{what} does not answer after {timeout_seconds:.0f} s; its log ends:\n{_last_words(logs)}"
+            )
         time.sleep(0.1)
+
+
+def _last_words(logs: Sequence[Path]) -> str:
+    """Give the first faults in the first log that has lines, else its end, short enough for an error's text."""
+    for log in logs:
+        if log.exists() and log.stat().st_size:
+            text = tail(log, 400)
+            faults = [fault for line in text.splitlines() if (fault := _FAULT.sub("", line).strip()) and _FAULT.search(line)]
+            return "\n".join(faults)[:350] if faults else text[-350:]
+    return "(nothing)"
 
 
 def wait_until_gone(pids: Sequence[int], timeout_seconds: float) -> bool:

@@ -13,13 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
-import structlog
 
 from deploy.lab.ports import LOOPBACK, answers, free_port
-from deploy.lab.processes import Child, wait_until_ready
+from deploy.lab.processes import Process, wait_until_ready
 from schemas.errors import UnavailableError
-
-log = structlog.get_logger()
 
 ADMIN = "panj-admin"
 PLUGINS = ("rabbitmq_management", "rabbitmq_federation", "rabbitmq_federation_management", "rabbitmq_auth_mechanism_ssl")
@@ -65,8 +62,8 @@ class RabbitNode:
         self._management_port = free_port()
         self._distribution_port = free_port()
         self._epmd_port = free_port()
-        self._server: Child | None = None
-        self._epmd: Child | None = None
+        self._server: Process | None = None
+        self._epmd: Process | None = None
 
     @property
     def management_url(self) -> str:
@@ -104,16 +101,15 @@ class RabbitNode:
         self._write_files()
         output = self.directory / "log" / "output.log"
         # In the foreground and started first, so that it is our child with a pid we know; else the node would start a daemon of its own.
-        self._epmd = Child([epmd, "-port", str(self._epmd_port), "-address", LOOPBACK], log=output, environment=self._environment())
+        self._epmd = Process([epmd, "-port", str(self._epmd_port), "-address", LOOPBACK], log=output, environment=self._environment())
         try:
-            wait_until_ready(f"the port mapper of {self.name}", self._epmd, lambda: answers(self._epmd_port), 30, output)
-            self._server = Child([script], log=output, environment=self._environment())
-            wait_until_ready(f"the broker {self.name}", self._server, self._ready, _START_SECONDS, self.log)
+            wait_until_ready(f"the port mapper of {self.name}", self._epmd, lambda: answers(self._epmd_port), 30, [output])
+            self._server = Process([script], log=output, environment=self._environment())
+            wait_until_ready(f"the broker {self.name}", self._server, self._ready, _START_SECONDS, [self.log, output])
         except BaseException:
             self.kill()
             raise
         self.start_seconds = time.monotonic() - begun
-        log.info("broker.started", node=self.name, pid=self.pid, seconds=round(self.start_seconds, 1))
 
     def stop(self) -> None:
         """End it in good order within 30 s, else with SIGKILL; does nothing where it is not running."""
@@ -132,8 +128,7 @@ class RabbitNode:
         server, self._server = self._server, None
         epmd, self._epmd = self._epmd, None
         if server:
-            code = server.terminate(_STOP_SECONDS, number)
-            log.info("broker.stopped", node=self.name, exit_code=code)
+            server.terminate(_STOP_SECONDS, number)
         if epmd:
             epmd.terminate(5)
 

@@ -1,0 +1,37 @@
+# What people run all day. Each target brings what it needs; `make` alone lists them.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+DATABASE ?= sqlite
+WORKERS ?= 3
+BIN := .venv/bin
+
+.PHONY: help venv packages demo test check bench-quick clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+venv: ## the virtual environment .venv, from the hash-locked requirements-dev.txt
+	@deploy/install/venv.sh
+
+packages: ## RabbitMQ and PostgreSQL from the distribution where missing, never as running services
+	@deploy/install/packages.sh rabbitmq postgresql
+
+demo: packages venv ## two administrations on this machine, live (DATABASE=postgresql, JSON=1)
+	@$(BIN)/panj demo --database $(DATABASE) $(if $(JSON),--json)
+
+test: packages venv ## unit, contract, integration and acceptance tests (ARGS="-k name", WORKERS=3)
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadscope --no-loadscope-reorder $(ARGS)
+
+check: venv ## format, lint, types, import contracts, generated files, documentation
+	@deploy/install/check.sh
+
+bench-quick: packages venv ## what it reaches on this machine, in under 8 minutes; the last line is JSON
+	@$(BIN)/python -m tests.benchmarks.quick
+
+clean: ## remove what was built here: .venv, caches, generated pages
+	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache site build var *.egg-info
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
