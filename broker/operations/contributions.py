@@ -26,7 +26,7 @@ class Attention(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """One line of `panj status`: of what (`subject`), which figure (`name`), its value with unit, and what to do where it needs a person."""
+    """One line of `panj status`: of what (`subject`), which figure (`name`), its value with unit, and what to do about it."""
 
     subject: str
     name: str
