@@ -10,6 +10,7 @@ from sqlalchemy import Engine
 
 from broker.amqp import connect
 from broker.daemon import supervise
+from broker.operations.codelists import apply_lists
 from broker.ports import Broker
 from broker.settings.model import House, Settings
 from broker.trust.anchors import TrustStore
@@ -35,6 +36,7 @@ def run_house(settings: Settings, stop: threading.Event) -> None:
     is away is waited for.
     """
     house = house_of(settings)
+    apply_lists(settings.code_lists)
     consumers = [load_consumer(configured) for configured in house.consumers]
     identity = Identity.load(house.key, house.certificate)
     trust = TrustStore.of(settings)

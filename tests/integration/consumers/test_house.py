@@ -110,8 +110,14 @@ def home(rabbitmq_installed: None) -> Iterator[Home]:
         node = RabbitNode(directory / "broker", "af", tls, afghan.management_password)
         node.start()
         try:
-            ports = {"amqps_port": node.amqps_port, "management_url": node.management_url, "partner_port": 1}
-            afghan.write_settings(database="sqlite:///var/house.sqlite", partner="tj", timing=Timing(), **ports)
+            afghan.write_settings(
+                amqps_port=node.amqps_port,
+                management_url=node.management_url,
+                database="sqlite:///var/house.sqlite",
+                partner="tj",
+                partner_port=1,
+                timing=Timing(),
+            )
             apply_topology(afghan.settings)
             settings = afghan.settings
             party, keys = Party("af", "sher-khan-bandar"), settings.posts["sher-khan-bandar"]
