@@ -127,6 +127,18 @@ _ENTRIES = (
     Entry("topology-listener-open", "the broker listens without TLS beyond its machine", Actor.OPERATOR),
     # --- amqp: the connection to the broker ---
     # --- outbox: the sender's durable table ---
+    Entry("outbox-url", "the outbox's URL is not one that can be used", Actor.OPERATOR),
+    Entry("outbox-foreign", "the outbox belongs to another unit or environment", Actor.OPERATOR),
+    Entry("outbox-newer", "the outbox was written by a newer version of this software", Actor.OPERATOR),
+    Entry("outbox-full", "the disk of the outbox is full", Actor.OPERATOR),
+    Entry("outbox-busy", "another process keeps the outbox locked", Actor.OPERATOR),
+    Entry("outbox-away", "the outbox's database does not answer", Actor.OPERATOR),
+    Entry("outbox-leased", "another process relays this outbox", Actor.OPERATOR),
+    Entry("outbox-lease-lost", "another process has taken over relaying this outbox", Actor.OPERATOR),
+    Entry("clock-behind", "the clock stands before the last accepted event", Actor.OPERATOR),
+    Entry("event-too-large", "an event would be larger than the protocol allows", Actor.SENDER),
+    Entry("receipt-not-from-house", "a receipt or beacon came from somebody else than the lane's customs house", Actor.RECEIVER_OPERATOR),
+    Entry("control-redelivered", "a control message was delivered several times without being finished", Actor.RECEIVER_OPERATOR),
     # --- intake: files and what may leave ---
     Entry("release-field-unknown", "a release names a field that its type does not have", Actor.OPERATOR),
     Entry("release-field-missing", "a release lacks a field without which no receiver could load the event", Actor.OPERATOR),

@@ -1,0 +1,184 @@
+"""Questions to the outbox: what waits, what is under way, how it all stands. Nothing is changed here.
+
+The relay's questions touch only unfinished rows (the partial indexes of `tables`), however many are settled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Select, and_, exists, func, not_, or_, select
+
+from broker.outbox.tables import beacon, lease, outbox, outbox_life, parked_control, receipt_counter, stream
+from broker.outbox.values import BeaconState, Depth, EventFate, Life, OutboxRow, RelayedRow
+from schemas.errors import Problem
+from schemas.fates import Fate
+
+_AT_ONCE = 1_000
+_UNSETTLED = outbox.c.settled_at_utc.is_(None)
+_WAITING = and_(outbox.c.relayed_at_utc.is_(None), _UNSETTLED)
+_RELAYED = and_(outbox.c.relayed_at_utc.is_not(None), _UNSETTLED)
+_ROW = (
+    outbox.c.position,
+    outbox.c.destination,
+    outbox.c.type,
+    outbox.c.bytes,
+    outbox.c.accepted_at_utc,
+    outbox.c.relays,
+    outbox.c.digest,
+    outbox.c.raw,
+)
+
+
+def waiting_sizes(destination: str, limit_events: int, after_position: int) -> Select[Any]:
+    """Position and bytes of rows not relayed yet, oldest first: answered by the partial index alone."""
+    return (
+        select(outbox.c.position, outbox.c.bytes)
+        .where(outbox.c.destination == destination, _WAITING, outbox.c.position > after_position)
+        .order_by(outbox.c.position)
+        .limit(limit_events)
+    )
+
+
+def waiting(connection: Connection, destination: str, limit_events: int, limit_bytes: int, after_position: int) -> list[OutboxRow]:
+    """Rows not relayed yet, oldest first, up to both limits; one row alone may pass the bytes, or it would wait for ever."""
+    positions: list[int] = []
+    total = 0
+    for position, size in connection.execute(waiting_sizes(destination, limit_events, after_position)):
+        if positions and total + size > limit_bytes:
+            break
+        positions.append(position)
+        total += size
+    if not positions:
+        return []
+    query = (
+        select(*_ROW)
+        .where(outbox.c.destination == destination, _WAITING, outbox.c.position > after_position, outbox.c.position <= positions[-1])
+        .order_by(outbox.c.position)
+    )
+    return [OutboxRow._make(row) for row in connection.execute(query)]
+
+
+def rows_at(connection: Connection, positions: Sequence[int]) -> list[OutboxRow]:
+    """The unsettled rows at these positions, oldest first."""
+    rows: list[OutboxRow] = []
+    for start in range(0, len(positions), _AT_ONCE):
+        query = select(*_ROW).where(outbox.c.position.in_(positions[start : start + _AT_ONCE]), _UNSETTLED)
+        rows.extend(OutboxRow._make(row) for row in connection.execute(query))
+    return sorted(rows)
+
+
+def relayed_rows(destination: str, relayed_before_utc: datetime | None = None) -> Select[Any]:
+    """Rows relayed and not settled, the longest out first."""
+    query = select(
+        outbox.c.position,
+        outbox.c.bytes,
+        outbox.c.relayed_at_utc,
+        func.coalesce(outbox.c.relayed_mark, 0),
+        outbox.c.relays,
+        outbox.c.answered_fate,
+    ).where(outbox.c.destination == destination, _RELAYED)
+    if relayed_before_utc is not None:
+        query = query.where(outbox.c.relayed_at_utc <= relayed_before_utc)
+    return query.order_by(outbox.c.relayed_at_utc)
+
+
+def relayed(connection: Connection, destination: str, relayed_before_utc: datetime | None = None) -> list[RelayedRow]:
+    """What `relayed_rows` finds."""
+    return [RelayedRow._make(row) for row in connection.execute(relayed_rows(destination, relayed_before_utc))]
+
+
+def is_quiet(connection: Connection) -> bool:
+    """Whether nothing waits and nothing is under way; what is HELD waits for a person over there, and is quiet."""
+    for destination in destinations(connection):  # asked one by one, so that the partial indexes answer
+        waits = exists().where(outbox.c.destination == destination, _WAITING)
+        flies = exists().where(outbox.c.destination == destination, _RELAYED, outbox.c.answered_fate.is_(None))
+        if connection.execute(select(or_(waits, flies))).scalar():
+            return False
+    return True
+
+
+def destinations(connection: Connection) -> list[str]:
+    """Every destination (URN) that anything was accepted for."""
+    return list(connection.execute(select(stream.c.destination).distinct().order_by(stream.c.destination)).scalars())
+
+
+def depths(connection: Connection) -> list[Depth]:
+    """How each destination stands."""
+    counters = {(row.destination, row.what): row.times for row in connection.execute(select(receipt_counter))}
+    found = []
+    for destination in destinations(connection):
+        here = outbox.c.destination == destination
+        accepted = connection.execute(select(func.sum(stream.c.last_sequence)).where(stream.c.destination == destination)).scalar() or 0
+        waits = connection.execute(
+            select(func.count(), func.coalesce(func.sum(outbox.c.bytes), 0), func.min(outbox.c.position)).where(here, _WAITING)
+        ).one()
+        answered = outbox.c.answered_fate.is_not(None)
+        flying = connection.execute(select(func.count(), func.min(outbox.c.relayed_at_utc)).where(here, _RELAYED, not_(answered))).one()
+        held = connection.execute(select(func.count()).where(here, _RELAYED, answered)).scalar_one()
+        refused = connection.execute(select(func.count()).where(here, outbox.c.fate == Fate.REFUSED.value)).scalar_one()
+        oldest = connection.execute(select(outbox.c.accepted_at_utc).where(outbox.c.position == waits[2])).scalar()
+        found.append(
+            Depth(
+                destination=destination,
+                accepted=int(accepted),
+                waiting=waits[0],
+                waiting_bytes=int(waits[1]),
+                in_flight=flying[0],
+                held=held,
+                settled=int(accepted) - waits[0] - flying[0] - held,
+                refused=refused,
+                oldest_waiting_utc=oldest,
+                oldest_in_flight_utc=flying[1],
+                receipts_mismatched=counters.get((destination, "mismatched"), 0),
+                receipts_contradicted=counters.get((destination, "contradicted"), 0),
+            )
+        )
+    return found
+
+
+def fates(connection: Connection, event_ids: Sequence[str]) -> list[EventFate]:
+    """What became so far of those of these events that are in this outbox."""
+    columns = (outbox.c.event_id, outbox.c.fate, outbox.c.answered_fate, outbox.c.problems, outbox.c.settled_at_utc)
+    found = []
+    for start in range(0, len(event_ids), _AT_ONCE):
+        for row in connection.execute(select(*columns).where(outbox.c.event_id.in_(event_ids[start : start + _AT_ONCE]))):
+            problems = tuple(Problem.model_validate(problem) for problem in row.problems or ())
+            fate = Fate(row.fate) if row.fate else None
+            answered = Fate(row.answered_fate) if row.answered_fate else None
+            found.append(EventFate(row.event_id, fate, answered, problems, row.settled_at_utc))
+    return found
+
+
+def rows_of(connection: Connection, reference: str) -> Sequence[Any]:
+    """All versions of one declaration, every column but the bytes, in order of acceptance; read by column name."""
+    columns = [column for column in outbox.c if column.name not in ("raw", "content_digest")]
+    return connection.execute(select(*columns).where(outbox.c.reference == reference).order_by(outbox.c.position)).all()
+
+
+def lives(connection: Connection) -> list[tuple[Life, bool]]:
+    """Every life of the outbox, oldest first, and whether it is the current one."""
+    rows = connection.execute(select(outbox_life).order_by(outbox_life.c.begun_at_utc, outbox_life.c.current))
+    return [(Life(row.epoch, row.source, row.environment, row.begun_at_utc), row.current) for row in rows]
+
+
+def beacons(connection: Connection) -> list[BeaconState]:
+    """What is known of every destination's beacon."""
+    return [BeaconState(*row) for row in connection.execute(select(beacon).order_by(beacon.c.destination))]
+
+
+def streams(connection: Connection) -> Sequence[Any]:
+    """Every stream: destination, type, epoch, last_sequence."""
+    return connection.execute(select(stream).order_by(stream.c.destination, stream.c.type, stream.c.epoch)).all()
+
+
+def parked(connection: Connection) -> Sequence[Any]:
+    """Parked control messages: digest, lane, code, times, first_seen_utc, last_seen_utc; the latest first."""
+    return connection.execute(select(parked_control).order_by(parked_control.c.last_seen_utc.desc())).all()
+
+
+def holder(connection: Connection, now: datetime) -> str | None:
+    """Who relays this outbox now, None where nobody does."""
+    return connection.execute(select(lease.c.holder).where(lease.c.until_utc > now)).scalar()

@@ -1,0 +1,160 @@
+"""Recording what happened since the relay's last turn: bundles confirmed, receipts, beacons. Called within the store's transaction.
+
+A receipt settles only where id, digest and house fit; the first final fate stands.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, TypeVar
+
+import structlog
+from sqlalchemy import Connection, func, insert, literal, select, update
+
+from broker.outbox.tables import UtcInstant, beacon, outbox, receipt_counter
+from broker.outbox.values import BeaconReturned, BeaconSent, Recorded, Relayed, Settlement
+from schemas.fates import Fate
+
+log = structlog.get_logger()
+
+_Item = TypeVar("_Item")
+_AT_ONCE = 1_000  # rows named in one statement
+_TOLD = 5  # events named in one log line
+
+
+@dataclass(slots=True)
+class _Standing:
+    """How the row of an answered event stands, while answers are gone through in their order."""
+
+    position: int
+    destination: str
+    digest: bytes
+    fate: str | None
+    answered_fate: str | None
+
+
+def record_relayed(connection: Connection, relayed: Sequence[Relayed]) -> None:
+    """Note for each confirmed bundle's rows when and after which beacon they were relayed."""
+    for bundle in relayed:
+        for positions in _parts(bundle.positions):
+            connection.execute(
+                update(outbox)
+                .where(outbox.c.position.in_(positions), outbox.c.settled_at_utc.is_(None))
+                .values(relayed_at_utc=bundle.relayed_at_utc, relayed_mark=bundle.mark, relays=outbox.c.relays + 1)
+            )
+
+
+def record_settlements(connection: Connection, settlements: Sequence[Settlement], now: datetime) -> Recorded:
+    """Settle what fits; count and tell what does not."""
+    standings = _standings(connection, {settlement.event_id for settlement in settlements})
+    final: dict[tuple[Fate, str], list[int]] = defaultdict(list)
+    problems_of: dict[tuple[Fate, str], Any] = {}
+    settled: dict[str, list[int]] = defaultdict(list)
+    held: dict[str, list[int]] = defaultdict(list)
+    fates: Counter[Fate] = Counter()
+    strays = _Strays()
+    for settlement in settlements:
+        row = standings.get(settlement.event_id)
+        if row is None or row.digest != settlement.digest or row.destination != settlement.house:
+            strays.mismatched.append(settlement)
+            continue
+        if row.fate is not None:
+            contradicts = settlement.fate.final and settlement.fate != row.fate
+            (strays.contradicted if contradicts else strays.repeated).append(settlement)
+            continue
+        if not settlement.fate.final and row.answered_fate is not None:
+            strays.repeated.append(settlement)
+            continue
+        problems = [problem.model_dump(mode="json", exclude_none=True) for problem in settlement.problems] or None
+        key = (settlement.fate, repr(problems))
+        problems_of[key] = problems
+        final[key].append(row.position)
+        fates[settlement.fate] += 1
+        if settlement.fate.final:
+            row.fate = settlement.fate
+            settled[row.destination].append(row.position)
+        else:
+            row.answered_fate = settlement.fate
+            held[row.destination].append(row.position)
+    for key, positions in final.items():
+        _write(connection, key[0], problems_of[key], positions, now)
+    strays.keep(connection)
+    return Recorded(settled, held, fates, len(strays.repeated), len(strays.mismatched), len(strays.contradicted))
+
+
+def _standings(connection: Connection, event_ids: Iterable[str]) -> dict[str, _Standing]:
+    columns = (outbox.c.event_id, outbox.c.position, outbox.c.destination, outbox.c.digest, outbox.c.fate, outbox.c.answered_fate)
+    found: dict[str, _Standing] = {}
+    for ids in _parts(tuple(event_ids)):
+        for event_id, *rest in connection.execute(select(*columns).where(outbox.c.event_id.in_(ids))):
+            found[event_id] = _Standing(*rest)
+    return found
+
+
+def _write(connection: Connection, fate: Fate, problems: Any, positions: Sequence[int], now: datetime) -> None:
+    """Give these rows one fate. An event answered before its confirm came was relayed, too: so says its answer."""
+    relayed_at = func.coalesce(outbox.c.relayed_at_utc, literal(now, UtcInstant))
+    values: dict[str, Any] = {"problems": problems, "relayed_at_utc": relayed_at, "relayed_mark": func.coalesce(outbox.c.relayed_mark, 0)}
+    values |= {"fate": fate.value, "settled_at_utc": now} if fate.final else {"answered_fate": fate.value}
+    for part in _parts(positions):
+        connection.execute(update(outbox).where(outbox.c.position.in_(part), outbox.c.settled_at_utc.is_(None)).values(values))
+
+
+class _Strays:
+    """Answers that settle nothing."""
+
+    def __init__(self) -> None:
+        self.mismatched: list[Settlement] = []
+        self.contradicted: list[Settlement] = []
+        self.repeated: list[Settlement] = []
+
+    def keep(self, connection: Connection) -> None:
+        """Count them, and tell of those that nobody should have sent."""
+        for what in ("mismatched", "contradicted", "repeated"):
+            found: list[Settlement] = getattr(self, what)
+            for house, times in Counter(settlement.house for settlement in found).items():
+                _count(connection, house, what, times)
+        if self.mismatched:
+            log.warning("receipt.mismatched", answers=len(self.mismatched), events=[one.event_id for one in self.mismatched[:_TOLD]])
+        if self.contradicted:
+            log.error(
+                "receipt.contradicted",
+                answers=len(self.contradicted),
+                events=[(one.event_id, one.fate.value) for one in self.contradicted[:_TOLD]],
+                advice="the first final fate stands; ask the house why it changed its mind",
+            )
+
+
+def _count(connection: Connection, destination: str, what: str, times: int) -> None:
+    here = (receipt_counter.c.destination == destination) & (receipt_counter.c.what == what)
+    changed = connection.execute(update(receipt_counter).where(here).values(times=receipt_counter.c.times + times))
+    if changed.rowcount == 0:
+        connection.execute(insert(receipt_counter), {"destination": destination, "what": what, "times": times})
+
+
+def record_beacons(connection: Connection, sent: Sequence[BeaconSent], returned: Sequence[BeaconReturned]) -> None:
+    """Note marks sent, which only rise, and those that came home; the skew is measured against the newest one's way."""
+    for one in sent:
+        here = beacon.c.destination == one.destination
+        values = {"sent_mark": one.mark, "sent_at_utc": one.sent_at_utc}
+        changed = connection.execute(update(beacon).where(here, beacon.c.sent_mark < one.mark).values(values))
+        if changed.rowcount == 0 and connection.execute(select(beacon.c.sent_mark).where(here)).first() is None:
+            connection.execute(insert(beacon), {"destination": one.destination, **values})
+    for home in returned:
+        here = beacon.c.destination == home.destination
+        row = connection.execute(select(beacon).where(here)).first()
+        # A mark that was never sent is nobody's beacon: the row of another outbox, or a lie.
+        if row is None or not row.returned_mark < home.mark <= row.sent_mark:
+            continue
+        values = {"returned_mark": home.mark, "returned_at_utc": home.returned_at_utc}
+        if home.mark == row.sent_mark and home.house_at_utc is not None:
+            midpoint = row.sent_at_utc + (home.returned_at_utc - row.sent_at_utc) / 2
+            values["skew_seconds"] = (home.house_at_utc - midpoint).total_seconds()
+        connection.execute(update(beacon).where(here).values(values))
+
+
+def _parts(items: Sequence[_Item]) -> Iterable[Sequence[_Item]]:
+    return (items[start : start + _AT_ONCE] for start in range(0, len(items), _AT_ONCE))

@@ -1,0 +1,207 @@
+"""The outbox: what this unit sends, durable until a signed receipt has settled it. Each method is one transaction.
+
+The parts stand beside it: `acceptance`, `recording`, `reading`, `leasing`, `parked`. When and what is sent, the relay decides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import structlog
+from sqlalchemy import Connection, Engine, insert, select, update
+
+from broker.outbox import acceptance, leasing, parked, reading, recording
+from broker.outbox.engine import one_at_a_time, open_engine, writing
+from broker.outbox.engine import reading as reading_transaction
+from broker.outbox.migrations import upgrade
+from broker.outbox.tables import outbox_life
+from broker.outbox.values import Acceptance, BeaconState, Depth, Draft, EventFate, Life, Occurrences, OutboxRow, Recorded, RelayedRow
+from schemas.errors import SettingsError
+from schemas.event import new_epoch
+from schemas.names import Party
+
+log = structlog.get_logger()
+
+Clock = Callable[[], datetime]
+
+
+def now_utc() -> datetime:
+    """This machine's clock."""
+    return datetime.now(UTC)
+
+
+class Outbox:
+    """One unit's outbox. Its methods may be called from any thread and from several processes; only one of them relays."""
+
+    def __init__(self, engine: Engine, life: Life, clock: Clock) -> None:
+        self._engine = engine
+        self._life = life
+        self._clock = clock
+
+    @classmethod
+    def open(cls, url: str, source: Party, environment: str, clock: Clock = now_utc) -> Outbox:
+        """Open the outbox of `source`, make it where there is none, and bring its tables up to date.
+
+        `url`: `sqlite:///<file>` or `postgresql+psycopg://…`. SettingsError `outbox-foreign` where it is another unit's or another
+        environment's, `outbox-newer`, `outbox-url`; UnavailableError where the database does not answer.
+        """
+        engine = open_engine(url)
+        try:
+            upgrade(engine)
+            with writing(engine) as connection:
+                one_at_a_time(connection)
+                life = _current_life(connection) or _begin_life(connection, source, environment, clock())
+            _refuse_foreign(life, source, environment)
+        except BaseException:
+            engine.dispose()
+            raise
+        return cls(engine, life, clock)
+
+    def close(self) -> None:
+        """Close the connections to the database."""
+        self._engine.dispose()
+
+    @property
+    def epoch(self) -> str:
+        """The epoch of the current life, as this process knows it."""
+        return self._life.epoch
+
+    def epochs(self) -> list[str]:
+        """The epochs of all its lives, oldest first."""
+        with reading_transaction(self._engine) as connection:
+            return [life.epoch for life, _ in reading.lives(connection)]
+
+    def begin_epoch(self) -> str:
+        """Begin a new life: streams count from 1 again, under a new epoch. What is unsettled stays and is still sent."""
+        with writing(self._engine) as connection:
+            before = _current_life(connection) or self._life
+            self._life = _begin_life(connection, Party.of_urn(before.source), before.environment, self._clock())
+        log.warning("epoch.begun", source=self._life.source, epoch=self._life.epoch, before=before.epoch)
+        return self._life.epoch
+
+    def accept(self, drafts: Sequence[Draft]) -> list[Acceptance]:
+        """Accept all drafts in one transaction; what is returned is on disk, in the order of `drafts`.
+
+        All or nothing. ConflictError `version-conflict` where another content was accepted under the same reference and version, and
+        ContentError where a draft makes no event, name the draft in `field` (`drafts.3`). UnavailableError `clock-behind` where the
+        clock stands before the last accepted event, `outbox-full`, `outbox-busy`, `outbox-away`: nothing was accepted, try again.
+        """
+        if not drafts:
+            return []
+        with writing(self._engine) as connection:
+            # On PostgreSQL this lock makes acceptors follow each other, so that numbers have no holes and positions rise with commits.
+            self._life = _current_life(connection) or self._life
+            return acceptance.accept(connection, self._life, drafts, self._clock())
+
+    def waiting(self, destination: str, limit_events: int, limit_bytes: int, after_position: int = 0) -> list[OutboxRow]:
+        """Rows for `destination` (URN) not relayed yet, oldest first; a single row may pass `limit_bytes`."""
+        with reading_transaction(self._engine) as connection:
+            return reading.waiting(connection, destination, limit_events, limit_bytes, after_position)
+
+    def relayed(self, destination: str, relayed_before_utc: datetime | None = None) -> list[RelayedRow]:
+        """Rows relayed and not settled, without their bytes, the longest out first."""
+        with reading_transaction(self._engine) as connection:
+            return reading.relayed(connection, destination, relayed_before_utc)
+
+    def rows_at(self, positions: Sequence[int]) -> list[OutboxRow]:
+        """Those of these rows that are not settled, oldest first."""
+        with reading_transaction(self._engine) as connection:
+            return reading.rows_at(connection, positions)
+
+    def in_flight(self, destination: str) -> tuple[int, int]:
+        """Events and bytes relayed and not answered yet."""
+        flying = [row for row in self.relayed(destination) if row.answered_fate is None]
+        return len(flying), sum(row.size_bytes for row in flying)
+
+    def record(self, occurrences: Occurrences) -> Recorded:
+        """Record all that happened since the last turn, in one transaction."""
+        now = self._clock()
+        with writing(self._engine) as connection:
+            recording.record_relayed(connection, occurrences.relayed)
+            recorded = recording.record_settlements(connection, occurrences.settlements, now)
+            recording.record_beacons(connection, occurrences.sent, occurrences.returned)
+            if occurrences.parked:
+                parked.record_parked(connection, occurrences.parked, now)
+        return recorded
+
+    def counts(self) -> list[Depth]:
+        """How each destination stands."""
+        with reading_transaction(self._engine) as connection:
+            return reading.depths(connection)
+
+    def is_quiet(self) -> bool:
+        """Whether nothing waits and nothing is under way; HELD is quiet."""
+        with reading_transaction(self._engine) as connection:
+            return reading.is_quiet(connection)
+
+    def fate_of(self, event_ids: Sequence[str]) -> list[EventFate]:
+        """What became so far of those of these events that are in this outbox."""
+        with reading_transaction(self._engine) as connection:
+            return reading.fates(connection, event_ids)
+
+    def rows_of(self, reference: str) -> Sequence[Any]:
+        """All versions of one declaration: rows with every column but the bytes, by name, in order of acceptance."""
+        with reading_transaction(self._engine) as connection:
+            return reading.rows_of(connection, reference)
+
+    def beacons(self) -> list[BeaconState]:
+        """What is known of every destination's beacon."""
+        with reading_transaction(self._engine) as connection:
+            return reading.beacons(connection)
+
+    def streams(self) -> Sequence[Any]:
+        """Every stream: rows of destination, type, epoch, last_sequence."""
+        with reading_transaction(self._engine) as connection:
+            return reading.streams(connection)
+
+    def parked_control(self) -> Sequence[Any]:
+        """Control messages that were not believed: rows of digest, lane, code, times, first_seen_utc, last_seen_utc."""
+        with reading_transaction(self._engine) as connection:
+            return reading.parked(connection)
+
+    def holder(self) -> str | None:
+        """Who relays this outbox now."""
+        with reading_transaction(self._engine) as connection:
+            return reading.holder(connection, self._clock())
+
+    def lease(self, holder: str, seconds: float) -> None:
+        """Become the one relay of this outbox for so long; UnavailableError `outbox-leased` names who is."""
+        with writing(self._engine) as connection:
+            one_at_a_time(connection)
+            leasing.take(connection, holder, seconds, self._clock())
+
+    def renew(self, holder: str, seconds: float) -> None:
+        """Stay it for so long from now; UnavailableError `outbox-lease-lost` where another is by now."""
+        with writing(self._engine) as connection:
+            leasing.renew(connection, holder, seconds, self._clock())
+
+    def release(self, holder: str) -> None:
+        """Be it no longer."""
+        with writing(self._engine) as connection:
+            leasing.release(connection, holder)
+
+
+def _current_life(connection: Connection) -> Life | None:
+    query = select(outbox_life).where(outbox_life.c.current.is_(True)).with_for_update()
+    # PostgreSQL: where another process began a life while we waited for its lock, the first answer is empty, the second one is not.
+    row = connection.execute(query).first() or connection.execute(query).first()
+    return None if row is None else Life(row.epoch, row.source, row.environment, row.begun_at_utc)
+
+
+def _begin_life(connection: Connection, source: Party, environment: str, now: datetime) -> Life:
+    life = Life(new_epoch(), source.urn, environment, now)
+    connection.execute(update(outbox_life).where(outbox_life.c.current.is_(True)).values(current=False))
+    row = {"epoch": life.epoch, "source": life.source, "environment": environment, "begun_at_utc": now, "current": True}
+    connection.execute(insert(outbox_life), row)
+    return life
+
+
+def _refuse_foreign(life: Life, source: Party, environment: str) -> None:
+    if life.source != source.urn:
+        text = f"the outbox is {life.source}'s, not {source.urn}'s: give each post an outbox of its own"
+        raise SettingsError("outbox-foreign", text, field="outbox", value=life.source)
+    if life.environment != environment:
+        text = f"the outbox is of environment {life.environment!r}, exchange.toml says {environment!r}: name another outbox"
+        raise SettingsError("outbox-foreign", text, field="environment", value=life.environment)

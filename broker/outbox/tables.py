@@ -1,0 +1,169 @@
+"""The outbox's tables (SQLAlchemy Core), the same on SQLite and PostgreSQL. What is done with them stands in the modules beside it;
+how a database gets them, in `migrations`.
+
+Parties are kept as URNs, instants as whole microseconds since 1970 in UTC, digests as 32 bytes. The partial indexes hold only what is
+unfinished: a million settled rows cost neither a start nor a turn of the relay.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    Dialect,
+    Float,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+    text,
+)
+
+_BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+class UtcInstant(TypeDecorator[datetime]):
+    """An instant in UTC as whole microseconds since 1970: exact, ordered, and the same in both databases."""
+
+    impl = BigInteger
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:
+        """Give the microseconds of an aware instant."""
+        return None if value is None else (value - _BEGINNING) // _MICROSECOND
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
+        """Give the instant of so many microseconds."""
+        return None if value is None else _BEGINNING + timedelta(microseconds=value)
+
+
+metadata = MetaData(
+    naming_convention={
+        "pk": "%(table_name)s_pk",
+        "uq": "%(table_name)s_%(column_0_N_name)s_unique",
+        "ix": "%(table_name)s_%(column_0_N_name)s",
+    }
+)
+
+# SQLite numbers rows by itself only where the key is called exactly INTEGER.
+Position = BigInteger().with_variant(Integer, "sqlite")
+
+WAITING = "relayed_at_utc IS NULL AND settled_at_utc IS NULL"
+RELAYED = "relayed_at_utc IS NOT NULL AND settled_at_utc IS NULL"
+REFUSED = "fate = 'REFUSED'"
+CURRENT = "current"
+
+outbox_life = Table(
+    "outbox_life",
+    metadata,
+    Column("epoch", Text, primary_key=True),
+    Column("source", Text, nullable=False),
+    Column("environment", Text, nullable=False),
+    Column("begun_at_utc", UtcInstant, nullable=False),
+    Column("current", Boolean, nullable=False),
+)
+Index("outbox_life_current", outbox_life.c.current, unique=True, sqlite_where=text(CURRENT), postgresql_where=text(CURRENT))
+
+stream = Table(
+    "stream",
+    metadata,
+    Column("destination", Text, primary_key=True),
+    Column("type", Text, primary_key=True),
+    Column("epoch", Text, primary_key=True),
+    Column("last_sequence", BigInteger, nullable=False),
+)
+
+outbox = Table(
+    "outbox",
+    metadata,
+    Column("position", Position, primary_key=True, autoincrement=True),
+    Column("event_id", Text, nullable=False),
+    Column("destination", Text, nullable=False),
+    Column("type", Text, nullable=False),
+    Column("epoch", Text, nullable=False),
+    Column("sequence", BigInteger, nullable=False),
+    Column("reference", Text, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("content_digest", LargeBinary, nullable=False),
+    Column("digest", LargeBinary, nullable=False),
+    Column("bytes", Integer, nullable=False),
+    Column("accepted_at_utc", UtcInstant, nullable=False),
+    Column("relayed_at_utc", UtcInstant),
+    Column("relayed_mark", BigInteger),
+    Column("relays", Integer, nullable=False, server_default=text("0")),
+    Column("answered_fate", Text),
+    Column("settled_at_utc", UtcInstant),
+    Column("fate", Text),
+    Column("problems", JSON(none_as_null=True)),
+    Column("raw", LargeBinary, nullable=False),  # last: SQLite reads the others without walking over a long one
+    UniqueConstraint("event_id"),
+    UniqueConstraint("destination", "type", "epoch", "sequence"),
+    # The reference leads, so that acceptance and `panj trace` both find by it.
+    UniqueConstraint("reference", "version", "destination", "type"),
+    sqlite_autoincrement=True,
+)
+Index(
+    "outbox_waiting",
+    outbox.c.destination,
+    outbox.c.position,
+    outbox.c.bytes,
+    sqlite_where=text(WAITING),
+    postgresql_where=text(WAITING),
+)
+Index(
+    "outbox_relayed",
+    outbox.c.destination,
+    outbox.c.relayed_at_utc,
+    sqlite_where=text(RELAYED),
+    postgresql_where=text(RELAYED),
+)
+Index("outbox_refused", outbox.c.destination, outbox.c.position, sqlite_where=text(REFUSED), postgresql_where=text(REFUSED))
+
+beacon = Table(
+    "beacon",
+    metadata,
+    Column("destination", Text, primary_key=True),
+    Column("sent_mark", BigInteger, nullable=False),
+    Column("sent_at_utc", UtcInstant, nullable=False),
+    Column("returned_mark", BigInteger, nullable=False, server_default=text("0")),
+    Column("returned_at_utc", UtcInstant),
+    Column("skew_seconds", Float),
+)
+
+lease = Table(
+    "lease",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("holder", Text, nullable=False),
+    Column("until_utc", UtcInstant, nullable=False),
+)
+
+parked_control = Table(
+    "parked_control",
+    metadata,
+    Column("digest", LargeBinary, primary_key=True),
+    Column("lane", Text, nullable=False),
+    Column("code", Text, nullable=False),
+    Column("times", BigInteger, nullable=False),
+    Column("first_seen_utc", UtcInstant, nullable=False),
+    Column("last_seen_utc", UtcInstant, nullable=False),
+)
+Index("parked_control_last_seen", parked_control.c.last_seen_utc)
+
+receipt_counter = Table(
+    "receipt_counter",
+    metadata,
+    Column("destination", Text, primary_key=True),
+    Column("what", Text, primary_key=True),  # mismatched, contradicted, repeated
+    Column("times", BigInteger, nullable=False),
+)

@@ -1,0 +1,199 @@
+"""The values that go into the outbox and come out of it. No I/O, no decisions."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from schemas.errors import Problem
+from schemas.fates import Fate
+from schemas.names import Party
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """What intake hands over to be accepted: validated, released fields only.
+
+    `content_digest` (SHA-256, 32 bytes) tells the same content from another under the same reference and version; `data` is ready for
+    JSON (strings, integers, booleans, lists, objects).
+    """
+
+    destination: Party
+    type: str
+    reference: str
+    version: int
+    content_digest: bytes
+    data: Mapping[str, Any]
+    purpose: str
+    legal_basis: str
+
+
+@dataclass(frozen=True, slots=True)
+class Acceptance:
+    """An event durably in the outbox. `duplicate`: it was there before, and this is its first acceptance again."""
+
+    event_id: str
+    destination: Party
+    type: str
+    epoch: str
+    sequence: int
+    reference: str
+    version: int
+    duplicate: bool
+
+
+class OutboxRow(NamedTuple):
+    """An unsettled event, ready to be bundled. `destination` is a URN, `size_bytes` the length of `raw`, `digest` SHA-256 over it."""
+
+    position: int
+    destination: str
+    type: str
+    size_bytes: int
+    accepted_at_utc: datetime
+    relays: int
+    digest: bytes
+    raw: bytes
+
+
+class RelayedRow(NamedTuple):
+    """An event relayed and not settled, without its bytes: what a decision about its resend needs."""
+
+    position: int
+    size_bytes: int
+    relayed_at_utc: datetime
+    relayed_mark: int
+    relays: int
+    answered_fate: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Relayed:
+    """A bundle that the broker confirmed: the rows in it, and the last beacon mark sent before it left."""
+
+    positions: tuple[int, ...]
+    mark: int
+    relayed_at_utc: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """One answer of a receipt: `house` (URN) says that the event with this id and digest (32 bytes) has this fate."""
+
+    event_id: str
+    digest: bytes
+    house: str
+    fate: Fate
+    problems: tuple[Problem, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class BeaconSent:
+    """A beacon about to be published; recorded before it is, so that marks rise through every crash."""
+
+    destination: str
+    mark: int
+    sent_at_utc: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class BeaconReturned:
+    """A beacon come home at `returned_at_utc` by our clock, having stood at the house at `house_at_utc` by its clock."""
+
+    destination: str
+    mark: int
+    house_at_utc: datetime | None
+    returned_at_utc: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ParkedControl:
+    """A control message that is not to be trusted or cannot be opened: SHA-256 of its body, its lane, and the code of the reason."""
+
+    digest: bytes
+    lane: str
+    code: str
+
+
+@dataclass(frozen=True, slots=True)
+class Occurrences:
+    """Everything that happened since the relay's last turn; recorded in one transaction."""
+
+    relayed: list[Relayed] = field(default_factory=list)
+    settlements: list[Settlement] = field(default_factory=list)
+    sent: list[BeaconSent] = field(default_factory=list)
+    returned: list[BeaconReturned] = field(default_factory=list)
+    parked: list[ParkedControl] = field(default_factory=list)
+
+    def __bool__(self) -> bool:
+        return bool(self.relayed or self.settlements or self.sent or self.returned or self.parked)
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What a recording changed: positions finished or held by destination (URN), and what did not count."""
+
+    settled: Mapping[str, list[int]]
+    held: Mapping[str, list[int]]
+    fates: Counter[Fate]
+    repeated: int = 0
+    mismatched: int = 0
+    contradicted: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class BeaconState:
+    """What is known of one destination's beacon; mark 0: none was sent or came back. Skew: the house's clock minus ours, seconds."""
+
+    destination: str
+    sent_mark: int = 0
+    sent_at_utc: datetime | None = None
+    returned_mark: int = 0
+    returned_at_utc: datetime | None = None
+    skew_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Depth:
+    """How one destination stands. `accepted` = `waiting` + `in_flight` + `held` + `settled`; `refused` are among the settled."""
+
+    destination: str
+    accepted: int
+    waiting: int
+    waiting_bytes: int
+    in_flight: int
+    held: int
+    settled: int
+    refused: int
+    oldest_waiting_utc: datetime | None
+    oldest_in_flight_utc: datetime | None
+    receipts_mismatched: int
+    receipts_contradicted: int
+
+
+@dataclass(frozen=True, slots=True)
+class EventFate:
+    """What became of one event so far: `fate` final, `answered_fate` HELD while only that is known, both None before any receipt."""
+
+    event_id: str
+    fate: Fate | None
+    answered_fate: Fate | None
+    problems: tuple[Problem, ...]
+    settled_at_utc: datetime | None
+
+    @property
+    def settled(self) -> bool:
+        """Whether its outbox row is finished."""
+        return self.settled_at_utc is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Life:
+    """One life of the outbox: its epoch, whose it is, in which environment, and when it began."""
+
+    epoch: str
+    source: str
+    environment: str
+    begun_at_utc: datetime
