@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -27,6 +28,8 @@ from schemas.names import Party, house_of
 
 BATCH = 500  # declarations of one outbox transaction: past 100, a row costs the same (DESIGN.md 8)
 _ENVELOPE_BYTES = 2_000  # what an event adds around its data, generously
+
+_DRAFT = re.compile(r"drafts\.([0-9]+)(?:\.(.+))?\Z", re.DOTALL)
 
 Routes = Mapping[str, tuple[tuple[Party, Release], ...]]
 
@@ -138,20 +141,39 @@ class Intake:
             return Rejected(error.problems)
 
     def _keep(self, prepared: Sequence[Prepared]) -> list[Outcome]:
-        """Keep them all in one transaction; where one contradicts what is kept already, halve the batch until it stands alone."""
-        if not prepared:
-            return []
-        try:
-            acceptances = iter(self._outbox.accept([draft for one in prepared for draft in one.drafts]))
-        except ConflictError as error:
-            if len(prepared) == 1:
-                return [self._conflict(prepared[0], error)]
-            middle = len(prepared) // 2
-            return self._keep(prepared[:middle]) + self._keep(prepared[middle:])
-        return [Accepted(one.reference, one.version, tuple(next(acceptances) for _ in one.drafts)) for one in prepared]
+        """Keep them in one transaction; those that the outbox refuses are left out, and the others tried again without them."""
+        outcomes: dict[int, Outcome] = {}
+        left = list(range(len(prepared)))
+        while left:
+            owners = [index for index in left for _ in prepared[index].drafts]
+            try:
+                acceptances = iter(self._outbox.accept([draft for index in left for draft in prepared[index].drafts]))
+            except (ConflictError, ContentError) as error:
+                for index, problems in _problems_by_owner(error, owners).items():
+                    outcomes[index] = _refused(prepared[index], problems)
+                left = [index for index in left if index not in outcomes]
+                continue
+            for index in left:
+                one = prepared[index]
+                outcomes[index] = Accepted(one.reference, one.version, tuple(next(acceptances) for _ in one.drafts))
+            break
+        return [outcomes[index] for index in range(len(prepared))]
 
-    def _conflict(self, one: Prepared, error: ConflictError) -> Rejected:
-        log.warning("declaration.conflicted", reference=one.reference, version=one.version, code=error.code)
+
+def _problems_by_owner(error: ConflictError | ContentError, owners: Sequence[int]) -> dict[int, list[Problem]]:
+    """Sort the outbox's problems, whose field names a draft (`drafts.3`, `drafts.3.data`), by the declaration that the draft is of."""
+    found: dict[int, list[Problem]] = {}
+    for problem in error.problems:
+        match = _DRAFT.match(problem.field or "")
+        if match is None:
+            raise error
+        found.setdefault(owners[int(match.group(1))], []).append(problem.model_copy(update={"field": match.group(2)}))
+    return found
+
+
+def _refused(one: Prepared, problems: Sequence[Problem]) -> Rejected:
+    log.warning("declaration.rejected", reference=one.reference, version=one.version, codes=sorted({problem.code for problem in problems}))
+    if any(problem.code == "version-conflict" for problem in problems):
         text = f"{one.reference} version {one.version} was accepted before with another content: give the corrected one the next version"
-        told = ContentError("version-conflict", text, field="version", value=one.version)
-        return Rejected(told.problems if error.code == "version-conflict" else error.problems, one.reference)
+        return Rejected(ConflictError("version-conflict", text, field="version", value=one.version).problems, one.reference)
+    return Rejected(tuple(problems), one.reference)

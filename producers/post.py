@@ -13,8 +13,8 @@ import structlog
 
 from broker.amqp import connect
 from broker.daemon import supervise
-from broker.relay.relay import Relay
 from broker.outbox.store import Outbox
+from broker.relay.relay import Relay
 from broker.settings.model import Settings
 from broker.trust.anchors import TrustStore
 from broker.trust.keys import Identity
