@@ -52,7 +52,7 @@ class User:
 class Process:
     """One process in a session of its own (a Ctrl-C at the terminal is its owner's to handle), which never outlives its owner.
 
-    `last_signal` is what it gets when the owner is gone; five seconds later it is killed.
+    `directory` is where it starts; `last_signal` is what it gets when the owner is gone; five seconds later it is killed.
     """
 
     def __init__(
@@ -61,6 +61,7 @@ class Process:
         *,
         log: Path,
         environment: Mapping[str, str] | None = None,
+        directory: Path | None = None,
         user: User | None = None,
         last_signal: signal.Signals = signal.SIGKILL,
     ) -> None:
@@ -84,6 +85,7 @@ class Process:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 env=environment,
+                cwd=directory,
                 user=user.uid if user else None,
                 group=user.gid if user else None,
                 extra_groups=[] if user else None,

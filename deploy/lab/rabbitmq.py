@@ -104,7 +104,8 @@ class RabbitNode:
         self._epmd = Process([epmd, "-port", str(self._epmd_port), "-address", LOOPBACK], log=output, environment=self._environment())
         try:
             wait_until_ready(f"the port mapper of {self.name}", self._epmd, lambda: answers(self._epmd_port), 30, [output])
-            self._server = Process([script], log=output, environment=self._environment())
+            # Started in its own folder: Mnesia leaves a core file in the current one when it dies badly.
+            self._server = Process([script], log=output, environment=self._environment(), directory=self.directory)
             wait_until_ready(f"the broker {self.name}", self._server, self._ready, _START_SECONDS, [self.log, output])
         except BaseException:
             self.kill()
