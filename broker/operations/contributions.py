@@ -11,6 +11,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import IntEnum
 from importlib.metadata import entry_points
+from pathlib import Path
+
+from sqlalchemy.engine import make_url
 
 from broker.settings.model import Settings
 from schemas.errors import PanjError
@@ -64,6 +67,12 @@ def steps(settings: Settings, reference: str) -> list[Step]:
     """Ask every contributor for a declaration's steps, oldest first."""
     found = [step for _, trace in _contributors("panj.trace") for step in trace(settings, reference)]
     return sorted(found, key=lambda step: (step.at_utc, step.version, step.event_id))
+
+
+def outbox_exists(url: str) -> bool:
+    """Whether an outbox is there to be read: a post of this administration may run on another machine, and asking must not make one."""
+    parsed = make_url(url)
+    return parsed.get_backend_name() != "sqlite" or (parsed.database is not None and Path(parsed.database).exists())
 
 
 def _contributors(group: str) -> Iterator[tuple[str, Callable[..., Iterable[object]]]]:

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict
-from typing import Annotated
+from datetime import datetime
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from broker.operations.contributions import Step, steps
+from broker.operations.contributions import Step, outbox_exists, steps
 from broker.operations.output import ConfigOption, print_json
 from broker.outbox.store import Outbox
 from broker.settings.load import load_settings
 from broker.settings.model import Settings
+from schemas.errors import Problem
+from schemas.names import Party
 
 
 def commands(
@@ -51,6 +54,27 @@ def trace_outboxes(settings: Settings, reference: str) -> Iterator[Step]:
     """What the outboxes of this administration's posts know of a declaration."""
     for name, post in sorted(settings.posts.items()):
         party = settings.post_party(name)
+        if not outbox_exists(post.outbox):
+            continue
         outbox = Outbox.open(post.outbox, party, settings.environment)
-        for row in outbox.rows_of(reference):
+        try:
+            rows = outbox.rows_of(reference)
+        finally:
+            outbox.close()
+        for row in rows:
             yield from _steps_of(party.unit, row)
+
+
+def _steps_of(where: str, row: Any) -> Iterator[Step]:
+    def step(at_utc: datetime, what: str, detail: str = "") -> Step:
+        return Step(at_utc, where, what, row.reference, row.version, row.event_id, detail)
+
+    to = Party.of_urn(row.destination).unit
+    yield step(row.accepted_at_utc, "accepted", f"for {to}, {row.type} {row.epoch}/{row.sequence}, {row.bytes} bytes")
+    if row.relayed_at_utc is not None:
+        yield step(row.relayed_at_utc, "relayed", f"{row.relays} times, last now" if row.relays > 1 else "confirmed by our broker")
+    problems = "; ".join(str(Problem.model_validate(each)) for each in row.problems or ())
+    if row.settled_at_utc is not None:
+        yield step(row.settled_at_utc, f"settled: {row.fate.lower()}", problems or f"receipt of {to}")
+    elif row.answered_fate is not None:
+        yield step(row.relayed_at_utc or row.accepted_at_utc, f"answered: {row.answered_fate.lower()}", problems)

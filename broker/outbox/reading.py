@@ -153,9 +153,13 @@ def fates(connection: Connection, event_ids: Sequence[str]) -> list[EventFate]:
 
 
 def rows_of(connection: Connection, reference: str) -> Sequence[Any]:
-    """All versions of one declaration, every column but the bytes, in order of acceptance; read by column name."""
+    """All versions of one declaration, every column but the bytes, in order of acceptance; read by column name.
+
+    A registration number alone finds every reference that ends with it, by reading all of them.
+    """
     columns = [column for column in outbox.c if column.name not in ("raw", "content_digest")]
-    return connection.execute(select(*columns).where(outbox.c.reference == reference).order_by(outbox.c.position)).all()
+    named = outbox.c.reference == reference if "/" in reference else outbox.c.reference.endswith(f"/{reference}", autoescape=True)
+    return connection.execute(select(*columns).where(named).order_by(outbox.c.position)).all()
 
 
 def lives(connection: Connection) -> list[tuple[Life, bool]]:
