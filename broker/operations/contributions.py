@@ -6,11 +6,11 @@ A package contributes a function `observe(settings) -> Iterable[Reading]` under 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import IntEnum
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
 from sqlalchemy.engine import make_url
@@ -55,17 +55,21 @@ class Step:
 def readings(settings: Settings) -> list[Reading]:
     """Ask every contributor; what needs attention first. One that fails is itself a reading that needs a person."""
     found: list[Reading] = []
-    for name, observe in _contributors("panj.status"):
+    for point in _contributors("panj.status"):
+        observe: Callable[[Settings], Iterable[Reading]] = point.load()
         try:
             found.extend(observe(settings))
         except PanjError as error:
-            found.append(Reading(name, "unreadable", error.code, attention=Attention.ACT, advice=str(error)))
+            found.append(Reading(point.name, "unreadable", error.code, attention=Attention.ACT, advice=str(error)))
     return sorted(found, key=lambda reading: (-reading.attention, reading.subject, reading.name))
 
 
 def steps(settings: Settings, reference: str) -> list[Step]:
     """Ask every contributor for a declaration's steps, oldest first."""
-    found = [step for _, trace in _contributors("panj.trace") for step in trace(settings, reference)]
+    found: list[Step] = []
+    for point in _contributors("panj.trace"):
+        trace: Callable[[Settings, str], Iterable[Step]] = point.load()
+        found.extend(trace(settings, reference))
     return sorted(found, key=lambda step: (step.at_utc, step.version, step.event_id))
 
 
@@ -75,6 +79,5 @@ def outbox_exists(url: str) -> bool:
     return parsed.get_backend_name() != "sqlite" or (parsed.database is not None and Path(parsed.database).exists())
 
 
-def _contributors(group: str) -> Iterator[tuple[str, Callable[..., Iterable[object]]]]:
-    for point in sorted(entry_points(group=group), key=lambda point: point.name):
-        yield point.name, point.load()
+def _contributors(group: str) -> list[EntryPoint]:
+    return sorted(entry_points(group=group), key=lambda point: point.name)
