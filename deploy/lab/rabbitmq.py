@@ -90,6 +90,10 @@ class RabbitNode:
         """Resident memory of its Erlang machine, in bytes."""
         return self._server.rss_bytes() if self._server else 0
 
+    def cpu_seconds(self) -> float:
+        """What its Erlang machine used of a processor since it was started, in seconds."""
+        return self._server.cpu_seconds() if self._server else 0.0
+
     def start(self) -> None:
         """Start it and wait until it answers. Raises `UnavailableError` with the end of its log where it does not."""
         script, epmd = _first(_SERVER_SCRIPTS), _first(_EPMD_PROGRAMS)
