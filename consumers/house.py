@@ -10,7 +10,7 @@ from sqlalchemy import Engine
 
 from broker.amqp import connect
 from broker.daemon import supervise
-from broker.operations.codelists import apply_lists
+from broker.settings.code_lists import apply_lists
 from broker.ports import Broker
 from broker.settings.model import House, Settings
 from broker.trust.anchors import TrustStore
@@ -46,8 +46,7 @@ def run_house(settings: Settings, stop: threading.Event) -> None:
     try:
         workers = make_workers(settings, consumers=consumers, engine=engine, trust=trust, identity=identity, brokers=brokers, stop=stop)
         log.info("house.started", country=settings.country, consumers=[consumer.queue for consumer in consumers], lanes=settings.lanes)
-        reload = threading.Thread(target=_keep_fresh, args=(trust, stop), name="trust", daemon=True)
-        reload.start()
+        workers["trust"] = lambda: _keep_fresh(trust, stop)
         supervise(workers, stop)
         log.info("house.stopped", country=settings.country)
     finally:

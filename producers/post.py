@@ -15,6 +15,7 @@ from broker.amqp import connect
 from broker.daemon import supervise
 from broker.outbox.store import Outbox
 from broker.relay.relay import Relay
+from broker.settings.code_lists import apply_lists
 from broker.settings.model import Settings
 from broker.trust.anchors import TrustStore
 from broker.trust.keys import Identity
@@ -53,7 +54,8 @@ def run_post(settings: Settings, name: str, stop: threading.Event) -> None:
 
 @contextmanager
 def opened_outbox(settings: Settings, name: str) -> Iterator[Outbox]:
-    """Open a post's outbox, and close it at the end."""
+    """Open a post's outbox, with the code lists that acceptance checks against, and close it at the end."""
+    apply_lists(settings.code_lists)
     outbox = open_outbox(settings, name)
     try:
         yield outbox

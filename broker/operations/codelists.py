@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 from broker.operations.output import ConfigOption, JsonOption, print_json, print_table
+from broker.settings.code_lists import LoadedList, read_lists
 from broker.settings.load import load_settings
 from schemas import codelists
 from schemas.errors import SettingsError, UsageError, shown
@@ -27,41 +27,6 @@ _HS = re.compile(r"[0-9]{6}")
 _OFFICE = re.compile(r"[A-Z0-9][A-Z0-9-]{1,16}")
 _UNLOCODE = re.compile(r"[A-Z]{2}[A-Z2-9]{3}")
 _SHAPES = {"hs": _HS, "offices": _OFFICE, "unlocode": _UNLOCODE}
-
-
-class LoadedList(BaseModel):
-    """A list as it is kept: where it came from, which edition, when it was loaded, the SHA-256 of the file, and its codes."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    name: str
-    source: str = Field(min_length=1, max_length=300)
-    edition: str = Field(min_length=1, max_length=100)
-    loaded_at_utc: AwareDatetime
-    file_sha256: str
-    codes: tuple[str, ...]
-
-
-def apply_lists(directory: Path | None) -> None:
-    """Have all models check membership in the lists kept in `directory` (None: by shape only); SettingsError where one is damaged."""
-    kept = read_lists(directory)
-    codelists.load({each.name: frozenset(each.codes) for each in kept})
-
-
-def read_lists(directory: Path | None) -> list[LoadedList]:
-    """Read the lists that were loaded into `directory`."""
-    if directory is None or not directory.is_dir():
-        return []
-    return [_read(path) for name in codelists.LOADABLE if (path := directory / f"{name}.json").exists()]
-
-
-def _read(path: Path) -> LoadedList:
-    try:
-        return LoadedList.model_validate_json(path.read_bytes())
-    except (OSError, ValidationError) as error:
-        raise SettingsError(
-            "codelist-damaged", 'this code list cannot be read: load it again with "panj codelists load"', field=str(path), value=error
-        ) from None
 
 
 @commands.command("load")
