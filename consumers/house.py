@@ -10,8 +10,8 @@ from sqlalchemy import Engine
 
 from broker.amqp import connect
 from broker.daemon import supervise
-from broker.settings.code_lists import apply_lists
 from broker.ports import Broker
+from broker.settings.code_lists import apply_lists
 from broker.settings.model import House, Settings
 from broker.trust.anchors import TrustStore
 from broker.trust.keys import Identity
