@@ -138,6 +138,7 @@ _ENTRIES = (
     Entry("clock-behind", "the clock stands before the last accepted event", Actor.OPERATOR),
     Entry("event-too-large", "an event would be larger than the protocol allows", Actor.SENDER),
     Entry("receipt-not-from-house", "a receipt or beacon came from somebody else than the lane's customs house", Actor.RECEIVER_OPERATOR),
+    Entry("certificate-expired", "a unit's own certificate has expired: nothing is signed with it", Actor.OPERATOR),
     Entry("control-redelivered", "a control message was delivered several times without being finished", Actor.RECEIVER_OPERATOR),
     # --- intake: files and what may leave ---
     Entry("release-field-unknown", "a release names a field that its type does not have", Actor.OPERATOR),

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ValidationError
 from schemas.control import Beacon, Crl, Manifest, ManifestAnswer, Receipt
 from schemas.crossing import CrossingEvent
 from schemas.declarations import ExportDeclaration, ImportDeclaration, TransitDeclaration
-from schemas.errors import ContentError, Problem, shown
+from schemas.errors import FIELD_LIMIT, TEXT_LIMIT, ContentError, Problem, shown
 from schemas.limits import PROBLEMS
 from schemas.names import EventType
 
@@ -44,8 +44,8 @@ def problems_of(error: ValidationError, prefix: str = "") -> tuple[Problem, ...]
     return tuple(
         Problem(
             code=_code_of(finding["type"], finding.get("ctx", {})),
-            text=finding["msg"].removeprefix("Value error, ")[:500],
-            field=(prefix + ".".join(str(step) for step in finding["loc"]))[:200] or None,
+            text=finding["msg"].removeprefix("Value error, ")[:TEXT_LIMIT],
+            field=(prefix + ".".join(str(step) for step in finding["loc"]))[:FIELD_LIMIT] or None,
             value=None if isinstance(finding["input"], (dict, list, tuple)) else shown(finding["input"]),
         )
         for finding in error.errors(include_url=False)[:PROBLEMS]

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import AwareDatetime, Field, model_validator
+from pydantic import Field, model_validator
 
 from schemas.declarations import Part
 from schemas.errors import Problem
 from schemas.event import Urn
 from schemas.fates import Fate
 from schemas.limits import INTEGER, PROBLEMS, RECEIPT_ANSWERS
+from schemas.values import Instant, whole
 
 EventId = Annotated[str, Field(min_length=36, max_length=36)]
 Digest = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{43}$", description="SHA-256, base64url without padding")]
@@ -42,9 +43,9 @@ class Receipt(Part):
 class Beacon(Part):
     """Goes the whole way through both brokers and both daemons and back: the house returns `mark` with its own clock's time."""
 
-    mark: int = Field(ge=1, le=INTEGER)
-    sent_at: AwareDatetime
-    returned_at: AwareDatetime | None = None
+    mark: Annotated[int, whole(1, INTEGER)]
+    sent_at: Instant
+    returned_at: Instant | None = None
 
 
 class Crl(Part):
@@ -57,8 +58,8 @@ class Crl(Part):
 class ManifestBlock(Part):
     """Up to 1,000 consecutive sequences of one stream and the digest over their (sequence, id, digest) lines."""
 
-    first: int = Field(ge=1, le=INTEGER)
-    last: int = Field(ge=1, le=INTEGER)
+    first: Annotated[int, whole(1, INTEGER)]
+    last: Annotated[int, whole(1, INTEGER)]
     digest: Digest
 
 

@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated
 
-from pydantic import AwareDatetime, Field, model_validator
+from pydantic import Field, model_validator
 
 from schemas.codelists import ContainerNumber, CountryCode, OfficeCode, TransportMode
+from schemas.codelists.transport_modes import FIXED_INSTALLATION
 from schemas.declarations import (
     Administration,
     Code,
+    ItemNumber,
     MassKg,
     Part,
     Plate,
     Quantity,
     RegistrationNumber,
+    Year,
+    check_masses,
     declaration_reference,
 )
+from schemas.extensions import Extensions
+from schemas.limits import ITEMS
 from schemas.text import Text
+from schemas.values import Instant
 
 
 class CrossingKind(StrEnum):
@@ -43,6 +50,12 @@ class Vehicle(Part):
     container_numbers: tuple[ContainerNumber, ...] = Field(default=(), max_length=20)
     seal_numbers: tuple[Annotated[Text, Field(min_length=1, max_length=40)], ...] = Field(default=(), max_length=99)
 
+    @model_validator(mode="after")
+    def _fixed_installations_have_no_vehicle(self) -> Vehicle:
+        if self.transport_mode == FIXED_INSTALLATION and (self.plates or self.nationality is not None):
+            raise ValueError("transport_mode 7 is a power line or pipeline: no plates, no nationality")
+        return self
+
 
 class PartQuantity(Part):
     """The part of the declaration's goods in this vehicle."""
@@ -50,7 +63,12 @@ class PartQuantity(Part):
     package_count: Quantity | None = None
     gross_mass_kg: MassKg | None = None
     net_mass_kg: MassKg | None = None
-    item_numbers: tuple[int, ...] = Field(default=(), max_length=999)
+    item_numbers: tuple[ItemNumber, ...] = Field(default=(), max_length=ITEMS)
+
+    @model_validator(mode="after")
+    def _masses_agree(self) -> PartQuantity:
+        check_masses(self.net_mass_kg, self.gross_mass_kg)
+        return self
 
 
 class CrossingEvent(Part):
@@ -64,10 +82,10 @@ class CrossingEvent(Part):
     office_code: OfficeCode
     event_number: RegistrationNumber
     kind: CrossingKind
-    occurred_at: AwareDatetime
+    occurred_at: Instant
     declaration_administration: Administration
     declaration_office_code: OfficeCode
-    declaration_year: int = Field(ge=1990, le=2199)
+    declaration_year: Year
     declaration_number: RegistrationNumber
     vehicle: Vehicle
     onto_vehicle: Vehicle | None = None
@@ -75,7 +93,7 @@ class CrossingEvent(Part):
     weighed_mass_kg: MassKg | None = None
     control_result: Code | None = None
     reason: Annotated[Text, Field(min_length=1, max_length=500)] | None = None
-    extensions: dict[str, Any] = Field(default_factory=dict, max_length=200)
+    extensions: Extensions = Field(default_factory=dict)
 
     @property
     def version(self) -> int:

@@ -7,12 +7,11 @@ decimals, written in JSON as strings; instants keep the offset of their place.
 
 from __future__ import annotations
 
-from datetime import date
 from decimal import Decimal
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from schemas.codelists import (
     ContainerNumber,
@@ -24,13 +23,19 @@ from schemas.codelists import (
     PackageKind,
     TransportMode,
 )
+from schemas.codelists.transport_modes import FIXED_INSTALLATION
+from schemas.extensions import Extensions
 from schemas.limits import ITEMS, TEXT_CHARACTERS
 from schemas.text import Text
+from schemas.values import Day, Instant, plain_decimal, whole
 
 Administration = Annotated[str, Field(pattern=r"^[a-z]{2}$", description="the customs administration: ISO 3166-1 alpha-2, lower case")]
-Amount = Annotated[Decimal, Field(ge=0, max_digits=18, decimal_places=4)]
-MassKg = Annotated[Decimal, Field(ge=0, max_digits=16, decimal_places=6)]
-Quantity = Annotated[Decimal, Field(ge=0, max_digits=16, decimal_places=6)]
+Amount = Annotated[Decimal, plain_decimal(14, 4)]
+MassKg = Annotated[Decimal, plain_decimal(10, 6)]
+Quantity = Annotated[Decimal, plain_decimal(10, 6)]
+ItemNumber = Annotated[int, whole(1, ITEMS)]
+Year = Annotated[int, whole(1990, 2199)]
+Version = Annotated[int, whole(1, 9_999)]
 Name = Annotated[Text, Field(max_length=300)]
 Code = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9./ _-]*$", max_length=40)]
 Plate = Annotated[Text, Field(min_length=1, max_length=40)]
@@ -56,14 +61,14 @@ class Document(Part):
 
     type_code: Code
     reference: Annotated[Text, Field(min_length=1, max_length=140)]
-    issued_on: date | None = None
+    issued_on: Day | None = None
     issuer: Name | None = None
 
 
 class Item(Part):
     """One goods item (WCO GovernmentAgencyGoodsItem; SAD boxes 31 to 46)."""
 
-    number: int = Field(ge=1, le=ITEMS)
+    number: ItemNumber
     hs_code: HsCode
     national_code: str | None = Field(default=None, pattern=r"^[0-9A-Z]{1,8}$")
     description: Annotated[Text, Field(min_length=1, max_length=TEXT_CHARACTERS)] | None = None
@@ -82,6 +87,11 @@ class Item(Part):
     documents: tuple[Document, ...] = Field(default=(), max_length=99)
     previous_documents: tuple[Document, ...] = Field(default=(), max_length=99)
 
+    @model_validator(mode="after")
+    def _masses_agree(self) -> Item:
+        check_masses(self.net_mass_kg, self.gross_mass_kg)
+        return self
+
 
 class Guarantee(Part):
     """What secures the duties of a transit (SAD box 52; NCTS Guarantee)."""
@@ -97,14 +107,14 @@ class Declaration(Part):
 
     administration: Administration
     office_code: OfficeCode
-    registration_year: int = Field(ge=1990, le=2199)
+    registration_year: Year
     registration_number: RegistrationNumber
-    version: int = Field(default=1, ge=1, le=9_999)
+    version: Version = 1
     message_function: MessageFunction = MessageFunction.ORIGINAL
-    corrects: int | None = Field(default=None, ge=1, le=9_999, description="the version that this one replaces or cancels")
+    corrects: Version | None = Field(default=None, description="the version that this one replaces or cancels")
     correction_reason: Annotated[Text, Field(min_length=1, max_length=500)] | None = None
-    registered_on: date | None = None
-    accepted_at: AwareDatetime | None = Field(default=None, description="with the offset of its place: +05:00 Dushanbe, +04:30 Kabul")
+    registered_on: Day | None = None
+    accepted_at: Instant | None = Field(default=None, description="with the offset of its place: +05:00 Dushanbe, +04:30 Kabul")
     local_reference: Annotated[Text, Field(min_length=1, max_length=60)] | None = None
     declaration_type: Code | None = None
     exporter_id: Code | None = None
@@ -120,7 +130,7 @@ class Declaration(Part):
     vehicle_ids: tuple[Plate, ...] = Field(default=(), max_length=50)
     vehicle_nationality: CountryCode | None = None
     inland_vehicle_ids: tuple[Plate, ...] = Field(default=(), max_length=50)
-    containerised: bool | None = None
+    containerised: bool | None = Field(default=None, strict=True)
     container_numbers: tuple[ContainerNumber, ...] = Field(default=(), max_length=999)
     seal_numbers: tuple[Annotated[Text, Field(min_length=1, max_length=40)], ...] = Field(default=(), max_length=999)
     incoterm: Incoterm | None = None
@@ -134,11 +144,11 @@ class Declaration(Part):
     insurance_currency: CurrencyCode | None = None
     gross_mass_kg: MassKg | None = None
     package_count: Quantity | None = None
-    item_count: int | None = Field(default=None, ge=0, le=ITEMS)
+    item_count: Annotated[int, whole(0, ITEMS)] | None = None
     items: tuple[Item, ...] = Field(default=(), max_length=ITEMS)
     documents: tuple[Document, ...] = Field(default=(), max_length=99)
     previous_documents: tuple[Document, ...] = Field(default=(), max_length=99)
-    extensions: dict[str, Any] = Field(default_factory=dict, max_length=200, description="what a source carries and this model does not")
+    extensions: Extensions = Field(default_factory=dict)
 
     @property
     def reference(self) -> str:
@@ -168,6 +178,14 @@ class Declaration(Part):
             raise ValueError(f"item_count is {self.item_count}, but there are {len(self.items)} items")
         return self
 
+    @model_validator(mode="after")
+    def _fixed_installations_have_no_vehicle(self) -> Declaration:
+        if self.border_transport_mode == FIXED_INSTALLATION and (self.vehicle_ids or self.vehicle_nationality is not None):
+            raise ValueError("border_transport_mode 7 is a power line or pipeline: no vehicle_ids, no vehicle_nationality")
+        if self.inland_transport_mode == FIXED_INSTALLATION and self.inland_vehicle_ids:
+            raise ValueError("inland_transport_mode 7 is a power line or pipeline: no inland_vehicle_ids")
+        return self
+
 
 class ExportDeclaration(Declaration):
     """Goods that leave the administration's territory."""
@@ -186,9 +204,18 @@ class TransitDeclaration(Declaration):
     principal_id: Code | None = None
     principal_name: Name | None = None
     guarantee: Guarantee | None = None
-    time_limit_on: date | None = None
+    time_limit_on: Day | None = None
 
 
 def declaration_reference(administration: str, office_code: str, year: int, number: str) -> str:
     """`TJ/<office>/<year>/<number>`: the identity in one line."""
     return f"{administration.upper()}/{office_code}/{year}/{number}"
+
+
+def check_masses(net_mass_kg: Decimal | None, gross_mass_kg: Decimal | None) -> None:
+    """Check that the net mass is not above the gross mass, where both are given; ValueError otherwise.
+
+    Within one item or one vehicle only: the totals of real declarations differ from the sums of their items by rounding.
+    """
+    if net_mass_kg is not None and gross_mass_kg is not None and net_mass_kg > gross_mass_kg:
+        raise ValueError(f"net_mass_kg {net_mass_kg} is above gross_mass_kg {gross_mass_kg}")

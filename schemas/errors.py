@@ -13,11 +13,25 @@ No error carries a whole declaration, a key or a password; `value` is cut to `VA
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 VALUE_LIMIT = 120
+TEXT_LIMIT = 500
+FIELD_LIMIT = 200
+_SHOWABLE = "\n\u00a0\u200c\u200d"
+
+
+def cleaned(text: str) -> str:
+    """Give `text` with what cannot be shown safely replaced; line ends, a no-break space and the joiners of Persian stay."""
+    if text.isprintable():
+        return text
+    return "".join(character if character.isprintable() or character in _SHOWABLE else "�" for character in text)
+
+
+# Problems come over the wire too, and are shown on terminals and pages.
+_Shown = Annotated[str, AfterValidator(cleaned)]
 
 
 class Problem(BaseModel):
@@ -29,9 +43,9 @@ class Problem(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     code: str = Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=64)
-    text: str = Field(max_length=500)
-    field: str | None = Field(default=None, max_length=200)
-    value: str | None = Field(default=None, max_length=VALUE_LIMIT)
+    text: _Shown = Field(max_length=TEXT_LIMIT)
+    field: _Shown | None = Field(default=None, max_length=FIELD_LIMIT)
+    value: _Shown | None = Field(default=None, max_length=VALUE_LIMIT)
 
     def __str__(self) -> str:
         where = f"{self.field}: " if self.field else ""
@@ -39,10 +53,10 @@ class Problem(BaseModel):
         return f"{where}{self.text}{what} [{self.code}]"
 
 
-def shown(value: object) -> str:
-    """Give `value` as short, printable text: control characters (terminal escapes among them) replaced, cut to `VALUE_LIMIT`."""
-    text = "".join(character if character.isprintable() else "�" for character in str(value)[: VALUE_LIMIT + 1])
-    return text if len(text) <= VALUE_LIMIT else text[: VALUE_LIMIT - 1] + "…"
+def shown(value: object, limit: int = VALUE_LIMIT) -> str:
+    """Give `value` as short, printable text: control characters (terminal escapes among them) replaced, cut to `limit`."""
+    text = cleaned(str(value)[: limit + 1])
+    return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
 class PanjError(Exception):
@@ -50,11 +64,14 @@ class PanjError(Exception):
 
     exit_code: ClassVar[int] = 1
 
-    def __init__(
-        self, code: str, text: str, *, field: str | None = None, value: object = None, problems: tuple[Problem, ...] = ()
-    ) -> None:
+    def __init__(self, code: str, text: str, *, field: str | None = None, value: object = None, problems: tuple[Problem, ...] = ()) -> None:
         self.problems = problems or (
-            Problem(code=code, text=text[:500], field=field, value=None if value is None else shown(value)),
+            Problem(
+                code=code,
+                text=text[:TEXT_LIMIT],
+                field=None if field is None else field[:FIELD_LIMIT],
+                value=None if value is None else shown(value),
+            ),
         )
         super().__init__(text)
 

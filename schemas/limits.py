@@ -14,3 +14,6 @@ CHAIN_CERTIFICATES = 3  # the leaf and at most two intermediates; the anchor nev
 RECEIPT_ANSWERS = 500  # events answered by one receipt
 PROBLEMS = 20  # coded problems told per refused event
 INTEGER = 2**53 - 1  # beyond it JSON readers disagree (RFC 8259, section 6)
+EXTENSION_NAMES = 200  # names in `extensions` itself
+EXTENSION_VALUES = 1_000  # values in it, at all depths
+EXTENSION_DEPTH = 4  # nesting of objects and lists in it, itself included

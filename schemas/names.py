@@ -1,9 +1,9 @@
 """Names of senders, receivers, types and queues, and how each follows from another. Pure text, no I/O.
 
-    URN           urn:customs:tj:panji-poyon      who, in `source` and `destination` and in a certificate's URI SAN
-    unit          tj-panji-poyon                  the same, as a queue, a user and a part of a routing key
-    type          customs.export-declaration.v1   what
-    routing key   af-customs.customs-export-declaration-v1.tj-panji-poyon   <destination unit>.<type>.<origin unit>
+URN           urn:customs:tj:panji-poyon      who, in `source` and `destination` and in a certificate's URI SAN
+unit          tj-panji-poyon                  the same, as a queue, a user and a part of a routing key
+type          customs.export-declaration.v1   what
+routing key   af-customs.customs-export-declaration-v1.tj-panji-poyon   <destination unit>.<type>.<origin unit>
 """
 
 from __future__ import annotations

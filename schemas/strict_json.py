@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from itertools import accumulate
 from typing import Any, NoReturn
 
 from schemas.errors import ContentError, shown
@@ -40,28 +42,16 @@ def parse(raw: bytes) -> dict[str, Any]:
 
 
 def _check_depth(raw: bytes) -> None:
-    """Refuse depth before parsing. Counting opening brackets suffices for nearly all; only a text with many is walked through."""
+    """Refuse depth before parsing. Counting opening brackets suffices for nearly all; of a text with many, the strings are taken out."""
     if raw.count(b"{") + raw.count(b"[") <= JSON_DEPTH:
         return
-    depth = 0
-    in_string = False
-    escaped = False
-    for byte in raw.translate(None, _IRRELEVANT):
-        if in_string:
-            if escaped:
-                escaped = False
-            elif byte == 0x5C:
-                escaped = True
-            elif byte == 0x22:
-                in_string = False
-        elif byte == 0x22:
-            in_string = True
-        elif byte in b"{[":
-            depth += 1
-            if depth > JSON_DEPTH:
-                raise ContentError("json-depth", f"nested deeper than {JSON_DEPTH}")
-        elif byte in b"}]":
-            depth -= 1
+    bare = b"".join(raw.split(b'"')[::2]) if b"\\" not in raw else _STRING.sub(b"", raw)
+    brackets = bare.translate(_SQUARE, _NO_BRACKETS)
+    left = brackets
+    for _ in range(JSON_DEPTH):
+        left = left.replace(b"[]", b"")  # one level a time, the innermost: what is left is deeper, or does not close
+    if left and max(accumulate(1 if bracket == _OPENING else -1 for bracket in brackets)) > JSON_DEPTH:
+        raise ContentError("json-depth", f"nested deeper than {JSON_DEPTH}")
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -75,6 +65,8 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _integer(digits: str) -> int:
     value = int(digits)
+    if digits == "-0":
+        raise ContentError("json-number", "minus zero, which readers take for another number than 0", value=digits)
     if not -INTEGER <= value <= INTEGER:
         raise ContentError("json-number", f"an integer beyond ±{INTEGER}", value=digits)
     return value
@@ -97,5 +89,9 @@ def _check_strings(value: Any) -> None:
             _check_strings(each)
 
 
-_IRRELEVANT = bytes(set(range(256)) - set(b'{}[]"\\/bfnrtu'))
+# A string, or the beginning of one that does not end. Possessive: each byte is looked at once, whatever the text.
+_STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)', re.DOTALL)
+_OPENING = ord("[")
+_SQUARE = bytes.maketrans(b"{}", b"[]")
+_NO_BRACKETS = bytes(set(range(256)) - set(b"{}[]"))
 _DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_int=_integer, parse_float=_no_number, parse_constant=_no_number)

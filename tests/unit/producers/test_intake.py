@@ -138,7 +138,7 @@ def test_a_crossing_event_is_taken_like_a_declaration(intake: Intake, outbox: Ou
 
 
 def test_a_declaration_too_large_for_an_event_is_told_before_it_is_numbered(settings: Settings) -> None:
-    bulky = {f"note{index}": "x" * 6_000 for index in range(190)}
+    bulky = {f"note{index}": ["x" * 2_000] * 4 for index in range(190)}
     with pytest.raises(ContentError) as caught:
         prepare(read(export(extensions=bulky)), "tj", routes_of(settings))
     assert caught.value.code == "declaration-too-large"
