@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Select, and_, exists, func, not_, or_, select
+from sqlalchemy import ColumnElement, Connection, Select, and_, exists, func, not_, or_, select
 
 from broker.outbox.tables import beacon, lease, outbox, outbox_life, parked_control, receipt_counter, stream
-from broker.outbox.values import BeaconState, Depth, EventFate, Life, OutboxRow, RelayedRow
+from broker.outbox.values import ANY_TYPE, BeaconState, Depth, EventFate, Life, OutboxRow, RelayedRow, Types
 from schemas.errors import Problem
 from schemas.fates import Fate
 
@@ -32,33 +32,35 @@ _ROW = (
 )
 
 
-def waiting_sizes(destination: str, limit_events: int, after_position: int) -> Select[Any]:
+def waiting_sizes(destination: str, limit_events: int, after_position: int = 0, types: Types = ANY_TYPE) -> Select[Any]:
     """Position and bytes of rows not relayed yet, oldest first: answered by the partial index alone."""
-    return (
-        select(outbox.c.position, outbox.c.bytes)
-        .where(outbox.c.destination == destination, _WAITING, outbox.c.position > after_position)
-        .order_by(outbox.c.position)
-        .limit(limit_events)
-    )
+    here = [outbox.c.destination == destination, _WAITING, outbox.c.position > after_position, *_of_types(types)]
+    return select(outbox.c.position, outbox.c.bytes).where(*here).order_by(outbox.c.position).limit(limit_events)
 
 
-def waiting(connection: Connection, destination: str, limit_events: int, limit_bytes: int, after_position: int) -> list[OutboxRow]:
+def waiting(
+    connection: Connection, destination: str, limit_events: int, limit_bytes: int, after_position: int = 0, types: Types = ANY_TYPE
+) -> list[OutboxRow]:
     """Rows not relayed yet, oldest first, up to both limits; one row alone may pass the bytes, or it would wait for ever."""
-    positions: list[int] = []
-    total = 0
-    for position, size in connection.execute(waiting_sizes(destination, limit_events, after_position)):
-        if positions and total + size > limit_bytes:
+    last = total = 0
+    for position, size in connection.execute(waiting_sizes(destination, limit_events, after_position, types)):
+        if last and total + size > limit_bytes:
             break
-        positions.append(position)
+        last = position
         total += size
-    if not positions:
+    if not last:
         return []
-    query = (
-        select(*_ROW)
-        .where(outbox.c.destination == destination, _WAITING, outbox.c.position > after_position, outbox.c.position <= positions[-1])
-        .order_by(outbox.c.position)
-    )
-    return [OutboxRow._make(row) for row in connection.execute(query)]
+    here = [outbox.c.destination == destination, _WAITING, outbox.c.position.between(after_position + 1, last), *_of_types(types)]
+    return [OutboxRow._make(row) for row in connection.execute(select(*_ROW).where(*here).order_by(outbox.c.position))]
+
+
+def _of_types(types: Types) -> list[ColumnElement[bool]]:
+    conditions = []
+    if types.only is not None:
+        conditions.append(outbox.c.type == types.only)
+    if types.without:
+        conditions.append(outbox.c.type.not_in(sorted(types.without)))
+    return conditions
 
 
 def rows_at(connection: Connection, positions: Sequence[int]) -> list[OutboxRow]:

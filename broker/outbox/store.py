@@ -17,7 +17,20 @@ from broker.outbox.engine import one_at_a_time, open_engine, writing
 from broker.outbox.engine import reading as reading_transaction
 from broker.outbox.migrations import upgrade
 from broker.outbox.tables import outbox_life
-from broker.outbox.values import Acceptance, BeaconState, Depth, Draft, EventFate, Life, Occurrences, OutboxRow, Recorded, RelayedRow
+from broker.outbox.values import (
+    ANY_TYPE,
+    Acceptance,
+    BeaconState,
+    Depth,
+    Draft,
+    EventFate,
+    Life,
+    Occurrences,
+    OutboxRow,
+    Recorded,
+    RelayedRow,
+    Types,
+)
 from schemas.errors import SettingsError
 from schemas.event import new_epoch
 from schemas.names import Party
@@ -95,10 +108,12 @@ class Outbox:
             self._life = _current_life(connection) or self._life
             return acceptance.accept(connection, self._life, drafts, self._clock())
 
-    def waiting(self, destination: str, limit_events: int, limit_bytes: int, after_position: int = 0) -> list[OutboxRow]:
+    def waiting(
+        self, destination: str, limit_events: int, limit_bytes: int, after_position: int = 0, types: Types = ANY_TYPE
+    ) -> list[OutboxRow]:
         """Rows for `destination` (URN) not relayed yet, oldest first; a single row may pass `limit_bytes`."""
         with reading_transaction(self._engine) as connection:
-            return reading.waiting(connection, destination, limit_events, limit_bytes, after_position)
+            return reading.waiting(connection, destination, limit_events, limit_bytes, after_position, types)
 
     def relayed(self, destination: str, relayed_before_utc: datetime | None = None) -> list[RelayedRow]:
         """Rows relayed and not settled, without their bytes, the longest out first."""

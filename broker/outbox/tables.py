@@ -116,6 +116,7 @@ Index(
     "outbox_waiting",
     outbox.c.destination,
     outbox.c.position,
+    outbox.c.type,
     outbox.c.bytes,
     sqlite_where=text(WAITING),
     postgresql_where=text(WAITING),

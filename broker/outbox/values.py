@@ -45,6 +45,17 @@ class Acceptance:
     duplicate: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Types:
+    """Which types of events a question is about: all, all `without` some, or `only` one."""
+
+    without: frozenset[str] = frozenset()
+    only: str | None = None
+
+
+ANY_TYPE = Types()
+
+
 class OutboxRow(NamedTuple):
     """An unsettled event, ready to be bundled. `destination` is a URN, `size_bytes` the length of `raw`, `digest` SHA-256 over it."""
 

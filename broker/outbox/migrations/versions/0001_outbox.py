@@ -59,7 +59,7 @@ def upgrade() -> None:
         sqlite_autoincrement=True,
     )
     unsettled = "settled_at_utc IS NULL"
-    _partial_index("outbox_waiting", "outbox", ["destination", "position", "bytes"], f"relayed_at_utc IS NULL AND {unsettled}")
+    _partial_index("outbox_waiting", "outbox", ["destination", "position", "type", "bytes"], f"relayed_at_utc IS NULL AND {unsettled}")
     _partial_index("outbox_relayed", "outbox", ["destination", "relayed_at_utc"], f"relayed_at_utc IS NOT NULL AND {unsettled}")
     _partial_index("outbox_refused", "outbox", ["destination", "position"], "fate = 'REFUSED'")
     op.create_table(

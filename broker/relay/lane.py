@@ -1,0 +1,217 @@
+"""One destination as the relay sees it: what is in flight there, what leaves next, its beacon. What is decided stands in `decisions`.
+
+Used by the relay's thread only; everything here is rebuilt from the outbox when the process begins again.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+import structlog
+
+from broker.outbox.store import Outbox
+from broker.outbox.values import BeaconReturned, BeaconSent, BeaconState, OutboxRow, Relayed, Types
+from broker.ports import Broker, Message, Published
+from broker.relay.decisions import (
+    Bundle,
+    BundleLimits,
+    Credit,
+    ResendDecision,
+    beacon_due,
+    credit,
+    cut_bundles,
+    due_for_resend,
+)
+from broker.relay.outage import Outages
+from broker.settings.model import RelaySettings
+
+log = structlog.get_logger()
+
+OUTSTANDING = 4  # bundles published and not yet confirmed: while so many are, what waits gathers
+OUTSTANDING_AGAIN = 2  # of them, bundles sent again: fresh events keep going
+LOOK_FOR_RESENDS_SECONDS = 1.0
+
+Sign = Callable[[Bundle], Message]
+
+
+@dataclass(frozen=True, slots=True)
+class _Outstanding:
+    """A bundle handed to the broker and not confirmed; `again`: it was relayed before."""
+
+    bundle: Bundle
+    mark: int
+    again: bool
+    future: Future[Published]
+
+
+class Lane:
+    """What leaves for one customs house, through one broker."""
+
+    def __init__(
+        self, destination: str, broker: Broker, outbox: Outbox, settings: RelaySettings, limits: BundleLimits, wake: Callable[[], None]
+    ) -> None:
+        self.destination = destination
+        self._broker = broker
+        self._outbox = outbox
+        self._settings = settings
+        self._limits = limits
+        self._wake = wake
+        self._window = Credit(settings.window_events, settings.window_bytes)
+        self._flying: dict[int, int] = {}
+        self._flying_bytes = 0
+        self._outstanding: list[_Outstanding] = []
+        self._gathered_to = 0  # every waiting row up to this position is outstanding, or of a type with an outage
+        self._outages = Outages(destination)
+        self._look_for_resends_at = 0.0
+        self.beacon = BeaconState(destination)
+
+    def begin(self) -> None:
+        """Learn from the outbox what is in flight and how the beacon stands."""
+        for row in self._outbox.relayed(self.destination):
+            if row.answered_fate is None:
+                self._fly(row.position, row.size_bytes)
+        self.beacon = next((one for one in self._outbox.beacons() if one.destination == self.destination), self.beacon)
+
+    @property
+    def unconfirmed(self) -> bool:
+        """Whether the broker has still to confirm something."""
+        return bool(self._outstanding)
+
+    @property
+    def in_flight(self) -> Credit:
+        """Events and bytes published and not answered."""
+        return Credit(len(self._flying), self._flying_bytes)
+
+    def collect(self, now: datetime) -> list[Relayed]:
+        """Take up how publishing ended: what was confirmed is returned, to be recorded; the rest waits to be tried again."""
+        relayed = []
+        still = []
+        for one in self._outstanding:
+            if not one.future.done():
+                still.append(one)
+                continue
+            positions = tuple(row.position for row in one.bundle.rows)
+            how = one.future.result()
+            if how is Published.CONFIRMED:
+                relayed.append(Relayed(positions, one.mark, now))
+                if self._outages.succeeded(one.bundle.type):
+                    self._gathered_to = 0
+            else:
+                self._failed(one, positions, how)
+        self._outstanding = still
+        return relayed
+
+    def _failed(self, one: _Outstanding, positions: Sequence[int], how: Published) -> None:
+        self._outages.failed(one.bundle.type, how, len(positions), time.monotonic())
+        if not one.again:
+            self.land(positions)
+            self._gathered_to = min(self._gathered_to, positions[0] - 1)
+
+    def land(self, positions: Iterable[int]) -> None:
+        """These are answered, or did not leave: they free their credit."""
+        for position in positions:
+            self._flying_bytes -= self._flying.pop(position, 0)
+
+    def _fly(self, position: int, size: int) -> None:
+        self._flying_bytes += size - self._flying.get(position, 0)
+        self._flying[position] = size
+
+    def due_beacon(self, now: datetime) -> BeaconSent | None:
+        """The next beacon, if it leaves now: to be recorded first and published then."""
+        due = beacon_due(self.beacon, now, unsettled=bool(self._flying), beacon_seconds=self._settings.beacon_seconds)
+        if not due or not self._broker.connected():
+            return None
+        return BeaconSent(self.destination, self.beacon.sent_mark + 1, now)
+
+    def beacon_sent(self, sent: BeaconSent) -> None:
+        """The beacon is recorded: what leaves from now on leaves after it."""
+        self.beacon = replace(self.beacon, sent_mark=sent.mark, sent_at_utc=sent.sent_at_utc)
+
+    def beacon_returned(self, home: BeaconReturned) -> None:
+        """A beacon of this destination came home and is recorded."""
+        if self.beacon.returned_mark < home.mark <= self.beacon.sent_mark:
+            self.beacon = replace(self.beacon, returned_mark=home.mark, returned_at_utc=home.returned_at_utc)
+            self._look_for_resends_at = 0.0
+
+    def send_beacon(self, message: Message) -> None:
+        """Publish a beacon. How that ends is not awaited: only its return counts."""
+        self._broker.publish([message])
+
+    def send(self, sign: Sign, now: datetime) -> None:
+        """Publish what may leave now: what is due again, what waits within the credit, and a try of what was not taken."""
+        room = OUTSTANDING - len(self._outstanding)
+        if room <= 0 or not self._broker.connected():
+            return
+        self._send_again(sign, now)
+        for event_type in self._outages.due(time.monotonic()):
+            self._send_fresh(sign, 1, Types(only=event_type))
+        room = OUTSTANDING - len(self._outstanding)
+        if room > 0:
+            self._send_fresh(sign, room, Types(without=self._outages.types))
+
+    def _send_fresh(self, sign: Sign, bundles: int, types: Types) -> None:
+        left = credit(self._window, self.in_flight)
+        if left.spent:
+            return
+        trying = types.only is not None
+        after = 0 if trying else self._gathered_to
+        events, size = min(left.events, bundles * self._limits.events), min(left.bytes, bundles * self._limits.bytes)
+        rows = self._outbox.waiting(self.destination, events, size, after, types)
+        if not rows:
+            if types.only is not None:
+                self._outages.succeeded(types.only)
+            return
+        on_their_way = self._on_their_way()
+        fresh = [row for row in rows if row.position not in on_their_way]
+        self._publish(cut_bundles(fresh, self._limits), sign, again=False)
+        if types.only is not None:
+            self._outages.trying(types.only)
+        else:
+            self._gathered_to = rows[-1].position
+
+    def _send_again(self, sign: Sign, now: datetime) -> None:
+        if self.beacon.returned_mark == 0 or time.monotonic() < self._look_for_resends_at:
+            return
+        room = OUTSTANDING_AGAIN - sum(one.again for one in self._outstanding)
+        if room <= 0:
+            return
+        self._look_for_resends_at = time.monotonic() + LOOK_FOR_RESENDS_SECONDS
+        rows = self._due_again(now, room * self._limits.events, room * self._limits.bytes)
+        if rows:
+            log.info("bundle.resent", destination=self.destination, events=len(rows), beacon=self.beacon.returned_mark)
+            self._publish(cut_bundles(rows, self._limits), sign, again=True)
+
+    def _due_again(self, now: datetime, limit_events: int, limit_bytes: int) -> list[OutboxRow]:
+        grace = self._settings.resend_grace_seconds
+        on_their_way = self._on_their_way()
+        positions: list[int] = []
+        total = 0
+        for row in self._outbox.relayed(self.destination, now - timedelta(seconds=grace)):
+            if row.position in on_their_way or due_for_resend(row, self.beacon.returned_mark, now, grace) is not ResendDecision.DUE:
+                continue
+            if len(positions) >= limit_events or (positions and total + row.size_bytes > limit_bytes):
+                break
+            positions.append(row.position)
+            total += row.size_bytes
+        if not positions:
+            return []
+        return [row for row in self._outbox.rows_at(positions) if row.type not in self._outages.types]
+
+    def _publish(self, bundles: Sequence[Bundle], sign: Sign, *, again: bool) -> None:
+        """Sign all before any leaves, so that trouble with the key leaves nothing half done."""
+        messages = [sign(bundle) for bundle in bundles]
+        if not messages:
+            return
+        for bundle, future in zip(bundles, self._broker.publish(messages), strict=True):
+            if not again:
+                for row in bundle.rows:
+                    self._fly(row.position, row.size_bytes)
+            self._outstanding.append(_Outstanding(bundle, self.beacon.sent_mark, again, future))
+            future.add_done_callback(lambda _: self._wake())
+
+    def _on_their_way(self) -> frozenset[int]:
+        return frozenset(row.position for one in self._outstanding for row in one.bundle.rows)

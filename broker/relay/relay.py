@@ -1,0 +1,250 @@
+"""The relay: from the outbox to the broker and back, in turns. Each turn takes what came home and what was confirmed, records all of it in
+one transaction, acknowledges, and publishes what may leave. What may leave is decided in `decisions`, per destination in `lane`.
+
+Nothing here waits for a bundle to fill: a lone event leaves at once, and while bundles are unconfirmed what waits gathers.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+import structlog
+
+from broker.bundle.pack import Route, control_event, pack
+from broker.outbox.leasing import new_holder
+from broker.outbox.store import Clock, Outbox, now_utc
+from broker.outbox.values import BeaconReturned, BeaconSent, EventFate, Occurrences, Recorded
+from broker.ports import Broker, Delivery, Message, Subscription
+from broker.relay.arrivals import Mailbox
+from broker.relay.decisions import Bundle, bundle_limits
+from broker.relay.lane import Lane
+from broker.relay.tenure import LEASE_SECONDS, Tenure
+from broker.settings.model import Settings
+from broker.trust.anchors import TrustStore
+from broker.trust.keys import Identity
+from schemas.control import Beacon
+from schemas.errors import UnavailableError
+from schemas.event import digest_of, utc_text
+from schemas.names import EventType, Party, house_of
+
+log = structlog.get_logger()
+
+PREFETCH = 50  # control messages in hand: a receipt holds up to 500 answers
+IDLE_SECONDS = 0.2  # how soon what another process accepted, or a beacon that falls due, is seen
+TROUBLE_SECONDS = 1.0  # between two turns while the outbox's database or our key is in trouble
+FINISH_SECONDS = 3.0  # how long a relay that is told to stop waits for what is unconfirmed
+PURPOSE = "exchange-control"
+LEGAL_BASIS = "bilateral protocol on electronic exchange"
+
+
+class Relay:
+    """Relays one outbox. `run` does it in the calling thread; the other methods may be called from any thread."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        party: Party,
+        outbox: Outbox,
+        identity: Identity,
+        trust: TrustStore,
+        brokers: Mapping[str, Broker],
+        *,
+        clock: Clock = now_utc,
+        lease_seconds: float = LEASE_SECONDS,
+    ) -> None:
+        self.identity = identity  # what is signed from now on is signed with it: replace it after a renewal
+        self._party = party
+        self._environment = settings.environment
+        self._outbox = outbox
+        self._brokers = brokers
+        self._clock = clock
+        self._awake = threading.Event()
+        self._settled = threading.Condition()
+        self._tenure = Tenure(outbox, new_holder(), lease_seconds)
+        self._mailboxes = {lane: Mailbox(lane, party, settings.environment, trust) for lane in brokers}
+        self._settings = settings
+        self._lanes: dict[str, Lane] = {}
+        self._subscriptions: dict[str, Subscription] = {}
+        self._pending = Occurrences()
+        self._to_acknowledge: list[tuple[Subscription, Sequence[Delivery]]] = []
+        self._trouble: str | None = None
+
+    def run(self, stop: threading.Event) -> None:
+        """Relay until `stop` is set, then finish what is in hand, within seconds.
+
+        UnavailableError `outbox-leased` where another process relays this outbox, `outbox-lease-lost` where one has taken over.
+        """
+        self._tenure.begin()
+        try:
+            self._begin()
+            while not stop.is_set():
+                self._awake.clear()
+                if not self._turn_or_trouble():
+                    stop.wait(TROUBLE_SECONDS)
+                elif not stop.is_set():
+                    self._awake.wait(IDLE_SECONDS)
+            self._finish()
+        finally:
+            for subscription in self._subscriptions.values():
+                subscription.close()
+            self._tenure.end()
+
+    def wake(self) -> None:
+        """Have a turn now: something was accepted, came home or was confirmed."""
+        self._awake.set()
+
+    def quiet(self) -> bool:
+        """Whether nothing waits and nothing is in flight; an event HELD over there is quiet."""
+        return self._outbox.is_quiet()
+
+    def wait_settled(self, event_ids: Sequence[str], timeout_seconds: float) -> list[EventFate]:
+        """Wait until all these events are settled, or for so long; give what became of them so far."""
+        end = time.monotonic() + timeout_seconds
+        while True:
+            with self._settled:
+                fates = self._outbox.fate_of(event_ids)
+                left = end - time.monotonic()
+                if left <= 0 or (len(fates) == len(set(event_ids)) and all(fate.settled for fate in fates)):
+                    return fates
+                self._settled.wait(min(left, 1.0))
+
+    def _begin(self) -> None:
+        """Know nothing but what the outbox says."""
+        self._pending = Occurrences()
+        self._to_acknowledge = []
+        self._lanes = {}
+        for country, broker in self._brokers.items():
+            partner = self._settings.partners.get(country)
+            limits = bundle_limits(partner.link.line_kbit_per_second if partner else None)
+            lane = Lane(house_of(country).urn, broker, self._outbox, self._settings.relay, limits, self.wake)
+            lane.begin()
+            self._lanes[country] = lane
+        self._subscriptions = {
+            country: broker.subscribe(self._party.unit, PREFETCH, self.wake) for country, broker in self._brokers.items()
+        }
+        log.info("relay.started", source=self._party.urn, holder=self._tenure.holder)
+
+    def _turn_or_trouble(self) -> bool:
+        """Have a turn; False where the outbox or our key is in trouble: told once, nothing lost, tried again."""
+        try:
+            self._tenure.keep()
+            self.turn()
+        except UnavailableError as error:
+            if error.code == "outbox-lease-lost":
+                raise
+            self._tell_trouble(error)
+            return False
+        if self._trouble:
+            log.info("relay.unhindered", source=self._party.urn, code=self._trouble)
+            self._trouble = None
+        return True
+
+    def _tell_trouble(self, error: UnavailableError) -> None:
+        if self._trouble != error.code:
+            log.error("relay.hindered", source=self._party.urn, code=error.code, problem=str(error))
+        self._trouble = error.code
+
+    def turn(self) -> None:
+        """One turn: take what happened, record it, acknowledge it, publish what may leave."""
+        now = self._clock()
+        self._take(now)
+        beacons = [beacon for lane in self._lanes.values() if (beacon := lane.due_beacon(now))]
+        self._record(beacons)
+        if not self._tenure.holds:
+            return
+        for lane in self._lanes.values():
+            for beacon in beacons:
+                if beacon.destination == lane.destination:
+                    lane.send_beacon(self._beacon_message(beacon))
+            lane.send(self._sign, now)
+
+    def _take(self, now: datetime) -> None:
+        """Gather what came home and what was confirmed since the last turn."""
+        for country, lane in self._lanes.items():
+            self._pending.relayed.extend(lane.collect(now))
+            subscription = self._subscriptions[country]
+            deliveries = subscription.take(PREFETCH, 0)
+            if deliveries:
+                arrived = self._mailboxes[country].open(deliveries, now)
+                self._pending.settlements.extend(arrived.settlements)
+                self._pending.returned.extend(arrived.returned)
+                self._pending.parked.extend(arrived.parked)
+                self._to_acknowledge.append((subscription, deliveries))
+
+    def _record(self, beacons: Sequence[BeaconSent]) -> None:
+        """Write it all down in one transaction, then acknowledge; where that fails, it stays pending."""
+        pending = self._pending
+        pending.sent[:] = beacons
+        if pending:
+            self._apply(self._outbox.record(pending), beacons, pending.returned)
+        self._pending = Occurrences()
+        acknowledge, self._to_acknowledge = self._to_acknowledge, []
+        for subscription, deliveries in acknowledge:
+            subscription.ack(deliveries)
+
+    def _apply(self, recorded: Recorded, sent: Sequence[BeaconSent], returned: Sequence[BeaconReturned]) -> None:
+        for lane in self._lanes.values():
+            lane.land(recorded.settled.get(lane.destination, ()))
+            lane.land(recorded.held.get(lane.destination, ()))
+            for beacon in sent:
+                if beacon.destination == lane.destination:
+                    lane.beacon_sent(beacon)
+            for home in returned:
+                if home.destination == lane.destination:
+                    lane.beacon_returned(home)
+        if recorded.fates:
+            log.info("receipt.settled", source=self._party.urn, **{fate.value.lower(): count for fate, count in recorded.fates.items()})
+            with self._settled:
+                self._settled.notify_all()
+
+    def _finish(self) -> None:
+        """Record what is still confirmed within a few seconds; what is not is sent again by the next one."""
+        end = time.monotonic() + FINISH_SECONDS
+        while True:
+            self._awake.clear()
+            try:
+                self._take(self._clock())
+                self._record(())
+            except UnavailableError as error:
+                self._tell_trouble(error)
+                break
+            if not any(lane.unconfirmed for lane in self._lanes.values()) or time.monotonic() >= end:
+                break
+            self._awake.wait(IDLE_SECONDS)
+        log.info("relay.stopped", source=self._party.urn)
+
+    def _sign(self, bundle: Bundle) -> Message:
+        now = self._clock()
+        self._refuse_to_sign(now, max(row.accepted_at_utc for row in bundle.rows))
+        route = Route(self._party, Party.of_urn(bundle.destination), bundle.type)
+        message = pack(route, [row.raw for row in bundle.rows], [row.digest for row in bundle.rows], self.identity, now)
+        size = len(message.body)
+        log.info("bundle.relayed", destination=bundle.destination, type=bundle.type, events=len(bundle.rows), bytes=size)
+        return message
+
+    def _refuse_to_sign(self, now: datetime, newest_utc: datetime) -> None:
+        if (newest_utc - now).total_seconds() > 1.0:  # a disciplined clock may step back by less
+            text = f"the clock stands before the last accepted event ({utc_text(newest_utc)}): set the clock, then it goes on"
+            raise UnavailableError("clock-behind", text, value=utc_text(now))
+        if now >= self.identity.not_after_utc:
+            text = 'our own certificate has expired, nobody would believe it: renew it with "panj pki renew", then restart'
+            raise UnavailableError("certificate-expired", text, value=utc_text(self.identity.not_after_utc))
+
+    def _beacon_message(self, beacon: BeaconSent) -> Message:
+        house = Party.of_urn(beacon.destination)
+        raw = control_event(
+            EventType.BEACON.value,
+            self._party,
+            house,
+            environment=self._environment,
+            purpose=PURPOSE,
+            legal_basis=LEGAL_BASIS,
+            subject=f"beacon {beacon.mark}",
+            data=Beacon(mark=beacon.mark, sent_at=beacon.sent_at_utc),
+            now=beacon.sent_at_utc,
+        )
+        route = Route(self._party, house, EventType.BEACON.value)
+        return pack(route, [raw], [digest_of(raw)], self.identity, beacon.sent_at_utc)
