@@ -5,6 +5,7 @@ A code, once published, keeps its meaning for ever; a new meaning gets a new cod
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -29,16 +30,26 @@ class Entry:
     actor: Actor
 
 
-_ENTRIES = (
-    # --- content: what a trusted sender said cannot be loaded (REFUSED) ---
+# A text begins an area, what follows belongs to it: add a code to the area that raises it.
+_ENTRIES: tuple[str | Entry, ...] = (
+    "content: what a trusted sender said cannot be loaded (REFUSED)",
     Entry("field-missing", "a field that is needed is not there", Actor.SENDER),
     Entry("field-unknown", "a field that this version of the type does not have", Actor.SENDER),
     Entry("field-invalid", "a value has the wrong form, length or range", Actor.SENDER),
     Entry("code-unknown", "a code is not in its code list", Actor.SENDER),
     Entry("rule-broken", "fields contradict each other", Actor.SENDER),
     Entry("type-unknown", "the type is not part of this version of the protocol", Actor.INTEGRATOR),
-    # --- json: the exact bytes are not strict JSON ---
-    # --- trust: certificates, CRLs, signatures (PARKED) ---
+    "json: the exact bytes are not strict JSON",
+    Entry("json-encoding", "not UTF-8, or a byte order mark stands before the JSON", Actor.INTEGRATOR),
+    Entry("json-syntax", "not JSON, or something stands after it", Actor.INTEGRATOR),
+    Entry("json-depth", "nested deeper than the protocol allows", Actor.INTEGRATOR),
+    Entry("json-duplicate-key", "a name stands twice in one object", Actor.INTEGRATOR),
+    Entry(
+        "json-number", "a fraction, an exponent, minus zero, NaN or an integer beyond 2**53 - 1: it travels as a string", Actor.INTEGRATOR
+    ),
+    Entry("json-text", "a string with U+0000, a lone surrogate, or longer than the protocol allows", Actor.INTEGRATOR),
+    Entry("json-not-object", "JSON, but not one object", Actor.INTEGRATOR),
+    "trust: certificates, CRLs, signatures (PARKED)",
     Entry("jws-too-long", "the signature's header is longer than the protocol allows", Actor.INTEGRATOR),
     Entry("jws-form", "the signature is no detached compact JWS in canonical base64url", Actor.INTEGRATOR),
     Entry("jws-header", "the signature's header is not strict JSON, or a parameter is missing or wrong", Actor.INTEGRATOR),
@@ -87,7 +98,7 @@ _ENTRIES = (
     Entry("pki-arguments", "the arguments of a pki command do not fit together", Actor.OPERATOR),
     Entry("file-unreadable", "a file cannot be read", Actor.OPERATOR),
     Entry("file-unwritable", "a file cannot be written", Actor.OPERATOR),
-    # --- bundle: a message that cannot be opened (PARKED) ---
+    "bundle: a message that cannot be opened (PARKED)",
     Entry("bundle-content-type", "the message is no bundle", Actor.INTEGRATOR),
     Entry("bundle-encoding", "another content encoding than gzip", Actor.INTEGRATOR),
     Entry("bundle-header", "a header is missing or has the wrong form", Actor.INTEGRATOR),
@@ -103,7 +114,7 @@ _ENTRIES = (
     Entry("bundle-type-unknown", "the bundle's type is not part of this version of the protocol", Actor.INTEGRATOR),
     Entry("bundle-may-not-say", "this sender may not say this to this receiver", Actor.RECEIVER_OPERATOR),
     Entry("bundle-signer", "a unit was asked to sign for another one", Actor.OPERATOR),
-    # --- settings: exchange.toml ---
+    "settings: exchange.toml",
     Entry("settings-missing", "there is no exchange.toml at the place given", Actor.OPERATOR),
     Entry("settings-unreadable", "exchange.toml cannot be read", Actor.OPERATOR),
     Entry("settings-syntax", "exchange.toml is not TOML, or not UTF-8", Actor.OPERATOR),
@@ -111,7 +122,7 @@ _ENTRIES = (
     Entry("settings-key-missing", "exchange.toml lacks a key that is needed", Actor.OPERATOR),
     Entry("settings-value", "a value of exchange.toml has the wrong form, or contradicts another", Actor.OPERATOR),
     Entry("settings-secret", "a password stands in exchange.toml: secrets stand in files of their own", Actor.OPERATOR),
-    # --- topology: exchange.toml against the broker ---
+    "topology: exchange.toml against the broker",
     Entry("topology-type-not-loaded", "a type is released that the destination's customs house does not load", Actor.OPERATOR),
     Entry("topology-management-unavailable", "the broker's management API does not answer", Actor.OPERATOR),
     Entry("topology-management-login", "the broker's management API refuses the user", Actor.OPERATOR),
@@ -125,8 +136,8 @@ _ENTRIES = (
     Entry("topology-alarm", "the broker raised an alarm, or a node is down", Actor.OPERATOR),
     Entry("topology-blocked", "the broker blocks a publisher", Actor.OPERATOR),
     Entry("topology-listener-open", "the broker listens without TLS beyond its machine", Actor.OPERATOR),
-    # --- amqp: the connection to the broker ---
-    # --- outbox: the sender's durable table ---
+    "amqp: the connection to the broker",
+    "outbox: the sender's durable table",
     Entry("outbox-url", "the outbox's URL is not one that can be used", Actor.OPERATOR),
     Entry("outbox-foreign", "the outbox belongs to another unit or environment", Actor.OPERATOR),
     Entry("outbox-newer", "the outbox was written by a newer version of this software", Actor.OPERATOR),
@@ -140,7 +151,7 @@ _ENTRIES = (
     Entry("receipt-not-from-house", "a receipt or beacon came from somebody else than the lane's customs house", Actor.RECEIVER_OPERATOR),
     Entry("certificate-expired", "a unit's own certificate has expired: nothing is signed with it", Actor.OPERATOR),
     Entry("control-redelivered", "a control message was delivered several times without being finished", Actor.RECEIVER_OPERATOR),
-    # --- intake: files and what may leave ---
+    "intake: files and what may leave",
     Entry("release-field-unknown", "a release names a field that its type does not have", Actor.OPERATOR),
     Entry("release-field-missing", "a release lacks a field without which no receiver could load the event", Actor.OPERATOR),
     Entry("release-none", "the declaration's type is released to nobody", Actor.OPERATOR),
@@ -157,7 +168,7 @@ _ENTRIES = (
     Entry("directory-away", "the watched directory cannot be read for now: a share that is not mounted", Actor.OPERATOR),
     Entry("post-unknown", "exchange.toml has no such post, or has several and none was named", Actor.OPERATOR),
     Entry("outbox-lost", "the outbox's file is gone, though there was one", Actor.OPERATOR),
-    # --- customs: the customs house, its inbox and loaders ---
+    "customs: the customs house, its inbox and loaders",
     Entry("administration-mismatch", "a post says something in the name of another administration", Actor.SENDER),
     Entry("subject-mismatch", "the event's subject is not the reference of its content", Actor.INTEGRATOR),
     Entry("version-conflict", "this version is kept already with other content: a correction is a new version", Actor.SENDER),
@@ -184,7 +195,14 @@ _ENTRIES = (
     Entry("house-database-older", "the house's database must be upgraded by a person", Actor.OPERATOR),
     Entry("house-database-newer", "the house's database was made by a newer version of this software", Actor.OPERATOR),
     Entry("house-database-away", "the house's database does not answer: nothing is lost, the house goes on when it does", Actor.OPERATOR),
-    # --- operations: commands ---
+    "operations: commands",
+    Entry("codelist-unknown", "no such code list can be loaded", Actor.OPERATOR),
+    Entry("codelist-directory-missing", "exchange.toml names no directory for code lists", Actor.OPERATOR),
+    Entry("codelist-empty", "no code of the list's shape was found in the file", Actor.OPERATOR),
+    Entry("codelist-unreadable", "a code list's file cannot be read, or is neither UTF-8 nor what it seems", Actor.OPERATOR),
+    Entry("codelist-column-missing", "a code list's file has no such column", Actor.OPERATOR),
+    Entry("codelist-too-large", "a code list's file is larger than is taken", Actor.OPERATOR),
+    Entry("codelist-damaged", "a code list that was loaded cannot be read any more", Actor.OPERATOR),
     Entry("command-unavailable", "a command's package is not installed, or not whole", Actor.OPERATOR),
     Entry("database-unavailable", "a database does not answer, or refuses", Actor.OPERATOR),
     Entry("network-unavailable", "a service does not answer over the network", Actor.OPERATOR),
@@ -193,4 +211,18 @@ _ENTRIES = (
     Entry("lab-node-failed", "a private broker or database of the laboratory does not start", Actor.OPERATOR),
 )
 
-CATALOGUE: dict[str, Entry] = {entry.code: entry for entry in _ENTRIES}
+CATALOGUE: dict[str, Entry] = {entry.code: entry for entry in _ENTRIES if isinstance(entry, Entry)}
+
+
+def areas() -> Iterator[tuple[str, list[Entry]]]:
+    """Give each area of the catalogue, described in a few words, with its entries, in the order in which they stand."""
+    named, entries = "", list[Entry]()
+    for each in _ENTRIES:
+        if isinstance(each, Entry):
+            entries.append(each)
+            continue
+        if entries:
+            yield named, entries
+        named, entries = each, []
+    if entries:
+        yield named, entries
