@@ -73,8 +73,8 @@ def steps(settings: Settings, reference: str) -> list[Step]:
     return sorted(found, key=lambda step: (step.at_utc, step.version, step.event_id))
 
 
-def outbox_exists(url: str) -> bool:
-    """Whether an outbox is there to be read: a post of this administration may run on another machine, and asking must not make one."""
+def database_exists(url: str) -> bool:
+    """Whether a database is there to be read: a post of this administration may run on another machine, and asking must not make a file."""
     parsed = make_url(url)
     return parsed.get_backend_name() != "sqlite" or (parsed.database is not None and Path(parsed.database).exists())
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from broker.operations.contributions import Attention, Reading, outbox_exists
+from broker.operations.contributions import Attention, Reading, database_exists
 from broker.outbox.store import Outbox
 from broker.outbox.values import BeaconState, Depth
 from broker.settings.model import Settings
@@ -59,7 +59,7 @@ def _queues(state: BrokerState) -> Iterator[Reading]:
 
 
 def _post(party: Party, url: str, settings: Settings, now: datetime) -> Iterator[Reading]:
-    if not outbox_exists(url):
+    if not database_exists(url):
         yield Reading(party.unit, "outbox", "none here", advice="this post runs on another machine, or has not been started yet")
         return
     outbox = Outbox.open(url, party, settings.environment)

@@ -5,11 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+if TYPE_CHECKING:
+    from rich.console import Console
+
 DEFAULT_CONFIG = Path("exchange.toml")
+PIPE_COLUMNS = 140
 
 
 def _default_config() -> Path:
@@ -31,6 +35,16 @@ ConfigOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document, for programs.")]
 
 
+def console(*, stderr: bool = False) -> Console:
+    """Give a console that is wide enough for tables where it has no width of its own: in a pipe, a file or a log."""
+    from rich.console import Console  # noqa: PLC0415  costs 50 ms, which `panj --help` need not pay
+
+    made = Console(stderr=stderr)
+    if not made.is_terminal:
+        made.width = PIPE_COLUMNS
+    return made
+
+
 def print_json(document: object) -> None:
     """Print exactly one JSON document and a newline to standard output; what JSON does not know (paths, instants) as text."""
     typer.echo(json.dumps(document, ensure_ascii=False, indent=2, default=str))
@@ -38,8 +52,7 @@ def print_json(document: object) -> None:
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: str | None = None) -> None:
     """Print a table to standard output. Cells are shown as they are: square brackets in them are no markup."""
-    from rich.console import Console  # noqa: PLC0415  costs 50 ms, which `panj --help` need not pay
-    from rich.markup import escape  # noqa: PLC0415  as above
+    from rich.markup import escape  # noqa: PLC0415  costs 50 ms, which `panj --help` need not pay
     from rich.table import Table  # noqa: PLC0415  as above
 
     table = Table(title=title, title_justify="left", header_style="bold", pad_edge=False)
@@ -47,4 +60,4 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, tit
         table.add_column(column, overflow="fold")
     for row in rows:
         table.add_row(*(escape("" if cell is None else str(cell)) for cell in row))
-    Console().print(table)
+    console().print(table)

@@ -9,13 +9,13 @@ from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
-from rich.console import Console, Group
+from rich.console import Group
 from rich.live import Live
 from rich.markup import escape
 from rich.table import Table
 
 from broker.operations.contributions import Attention, Reading, readings
-from broker.operations.output import ConfigOption, print_json
+from broker.operations.output import ConfigOption, console, print_json
 from broker.settings.load import load_settings
 from broker.settings.model import Settings
 
@@ -41,7 +41,7 @@ def commands(
     if as_json:
         print_json(_document(settings, found))
     else:
-        Console().print(_page(settings, found))
+        console().print(_page(settings, found))
     if any(reading.attention is Attention.ACT for reading in found):
         raise typer.Exit(1)
 

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from broker.operations.contributions import Step, outbox_exists, steps
-from broker.operations.output import ConfigOption, print_json
+from broker.operations.contributions import Step, database_exists, steps
+from broker.operations.output import ConfigOption, console, print_json
 from broker.outbox.store import Outbox
 from broker.settings.load import load_settings
 from broker.settings.model import Settings
@@ -31,22 +30,23 @@ def commands(
     if as_json:
         print_json([{**asdict(step), "at_utc": step.at_utc.isoformat()} for step in found])
     elif found:
-        Console().print(_table(found))
+        console().print(_table(found))
     else:
-        Console(stderr=True).print(
+        console(stderr=True).print(
             f"Nothing is known here of [bold]{escape(number)}[/]. Was it accepted on the other side of the frontier?"
         )
     if not found:
         raise typer.Exit(1)
 
 
-def _table(found: list[Step]) -> Table:
-    table = Table(header_style="bold", pad_edge=False)
-    for column in ("when (UTC)", "where", "what", "declaration", "version", "event", "detail"):
-        table.add_column(column, overflow="fold")
+def _table(found: Sequence[Step]) -> Table:
+    references = sorted({step.reference for step in found})
+    table = Table(title=", ".join(map(escape, references)), title_justify="left", header_style="bold", pad_edge=False)
+    for column in ("when (UTC)", "version", "where", "what", "detail"):
+        table.add_column(column, overflow="fold", no_wrap=column != "detail")
     for step in found:
         when = step.at_utc.strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]
-        table.add_row(when, step.where, step.what, step.reference, str(step.version), step.event_id, escape(step.detail))
+        table.add_row(when, str(step.version), step.where, step.what, escape(step.detail))
     return table
 
 
@@ -54,7 +54,7 @@ def trace_outboxes(settings: Settings, reference: str) -> Iterator[Step]:
     """What the outboxes of this administration's posts know of a declaration."""
     for name, post in sorted(settings.posts.items()):
         party = settings.post_party(name)
-        if not outbox_exists(post.outbox):
+        if not database_exists(post.outbox):
             continue
         outbox = Outbox.open(post.outbox, party, settings.environment)
         try:

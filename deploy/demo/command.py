@@ -15,6 +15,7 @@ import typer
 from rich.console import Console
 from rich.live import Live
 
+from broker.operations import output
 from deploy.demo.story import Story
 from deploy.demo.tally import Tally
 from deploy.demo.view import COLUMNS, final, live
@@ -40,7 +41,7 @@ def commands(
     """
     if keep is not None and keep.exists():
         raise typer.BadParameter(f"{keep} exists already", param_hint="--keep")
-    console = Console(stderr=as_json)
+    console = output.console(stderr=as_json)
     begun = time.monotonic()
 
     def say(text: str) -> None:

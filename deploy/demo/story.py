@@ -10,13 +10,12 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from schemas.examples import varied
-
-from deploy.demo.sabotage import tamper_with_waiting_bundle, wait_until_queued
+from deploy.demo.sabotage import tamper_with_waiting_bundle
 from deploy.demo.tally import Tally, tally
 from deploy.lab.administrations import Administration
 from deploy.lab.laboratory import Laboratory
 from schemas.errors import UnavailableError
+from schemas.examples import varied
 
 CUT_SECONDS = 4.0
 QUIET_SECONDS = 90.0
@@ -76,11 +75,9 @@ class Story:
         ((event_type, data),) = list(varied("tj", office, 1, 3_000))
         data["exporter_name"] = "Honest exporter"
         self._drop(tj, post, [(event_type, data)])
-        said = "a broker's operator changes a bundle that waits for the customs house"
-        self._wait(said, lambda: wait_until_queued(self.settings["af"], "tj", "af-customs.record", 1))
-        forged = tamper_with_waiting_bundle(self.settings["af"], "tj", "af-customs.record", b"Honest exporter", b"Another exporte")
-        if not forged:
-            raise UnavailableError("demo-failed", "no bundle was found to tamper with")
+        self._tell("a broker's operator changes a bundle that waits for the customs house")
+        if not tamper_with_waiting_bundle(self.settings["af"], "tj", "af-customs.record", b"Honest exporter", b"Another exporte"):
+            raise UnavailableError("demo-failed", "no bundle came to tamper with")
         self._lab.spawn_house(af)
         self._wait("the forged bundle is parked", lambda: self.tallies()["tj → af"].parked > 0)
         self._wait("no receipt comes for it: its post sends it again, and it is loaded after all", self._all_settled)

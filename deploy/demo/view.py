@@ -27,10 +27,10 @@ def final(tallies: Mapping[str, Tally], seconds: float) -> Table:
 
 def _table(tallies: Mapping[str, Tally], *, final: bool) -> Table:
     table = Table(header_style="bold", pad_edge=False)
-    table.add_column("direction")
+    table.add_column("direction", no_wrap=True)
     for column in COLUMNS:
         if column != "lost" or final:
-            table.add_column(column, justify="right", min_width=8)
+            table.add_column(column, justify="right", no_wrap=True)
     for direction, each in tallies.items():
         cells = [direction]
         for column in COLUMNS:

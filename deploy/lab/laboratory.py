@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Literal
 
 from broker.topology.apply import apply_topology
-
 from deploy.lab.administrations import AFGHAN, TAJIK, Administration, Timing
 from deploy.lab.postgresql import PostgresNode
 from deploy.lab.processes import Daemon

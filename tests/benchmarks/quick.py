@@ -219,7 +219,9 @@ def main() -> None:
     parser.add_argument("--keep", type=Path, help="keep databases and logs in this new directory")
     wanted = parser.parse_args()
     result = asdict(measure(wanted.backlog, wanted.trickle_seconds, wanted.keep))
-    table = Table(title=f"{datetime.now(UTC):%Y-%m-%d} · {os.cpu_count()} cores · {platform.machine()} · Python {platform.python_version()}")
+    table = Table(
+        title=f"{datetime.now(UTC):%Y-%m-%d} · {os.cpu_count()} cores · {platform.machine()} · Python {platform.python_version()}"
+    )
     table.add_column("figure")
     table.add_column("value", justify="right")
     for name, value in result.items():
