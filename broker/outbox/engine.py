@@ -100,7 +100,8 @@ def _error_of(error: DBAPIError) -> PanjError | None:
         return UnavailableError("outbox-full", "the disk of the outbox is full: nothing was accepted, make room and try again")
     if "database is locked" in told or state == "55P03":
         return UnavailableError("outbox-busy", f"another process has kept the outbox locked for {WAIT_FOR_LOCK_SECONDS} s: try again")
-    away = isinstance(error.orig, sqlite3.OperationalError) and "no such" not in told and "syntax" not in told
+    broken = type(error.orig) is sqlite3.DatabaseError  # not a database, or a damaged one
+    away = broken or (isinstance(error.orig, sqlite3.OperationalError) and "no such" not in told and "syntax" not in told)
     if away or error.connection_invalidated or (state or "")[:2] in ("08", "53", "57", "58"):
         return UnavailableError("outbox-away", f"the outbox's database does not answer: {told.splitlines()[0][:200]}")
     if type(error.orig).__module__.startswith("psycopg") and type(error.orig).__name__ == "OperationalError":

@@ -33,7 +33,7 @@ _ROW = (
 
 
 def waiting_sizes(destination: str, limit_events: int, after_position: int = 0, types: Types = ANY_TYPE) -> Select[Any]:
-    """Position and bytes of rows not relayed yet, oldest first: answered by the partial index alone."""
+    """Position and bytes of rows not relayed yet, oldest first: found through the partial index."""
     here = [outbox.c.destination == destination, _WAITING, outbox.c.position > after_position, *_of_types(types)]
     return select(outbox.c.position, outbox.c.bytes).where(*here).order_by(outbox.c.position).limit(limit_events)
 
