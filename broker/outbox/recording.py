@@ -136,13 +136,7 @@ def _count(connection: Connection, destination: str, what: str, times: int) -> N
 
 
 def record_beacons(connection: Connection, sent: Sequence[BeaconSent], returned: Sequence[BeaconReturned]) -> None:
-    """Note marks sent, which only rise, and those that came home; the skew is measured against the newest one's way."""
-    for one in sent:
-        here = beacon.c.destination == one.destination
-        values = {"sent_mark": one.mark, "sent_at_utc": one.sent_at_utc}
-        changed = connection.execute(update(beacon).where(here, beacon.c.sent_mark < one.mark).values(values))
-        if changed.rowcount == 0 and connection.execute(select(beacon.c.sent_mark).where(here)).first() is None:
-            connection.execute(insert(beacon), {"destination": one.destination, **values})
+    """Note the marks that came home, then those that leave now, which only rise; the skew is measured on the newest one's way."""
     for home in returned:
         here = beacon.c.destination == home.destination
         row = connection.execute(select(beacon).where(here)).first()
@@ -154,6 +148,12 @@ def record_beacons(connection: Connection, sent: Sequence[BeaconSent], returned:
             midpoint = row.sent_at_utc + (home.returned_at_utc - row.sent_at_utc) / 2
             values["skew_seconds"] = (home.house_at_utc - midpoint).total_seconds()
         connection.execute(update(beacon).where(here).values(values))
+    for one in sent:
+        here = beacon.c.destination == one.destination
+        values = {"sent_mark": one.mark, "sent_at_utc": one.sent_at_utc}
+        changed = connection.execute(update(beacon).where(here, beacon.c.sent_mark < one.mark).values(values))
+        if changed.rowcount == 0 and connection.execute(select(beacon.c.sent_mark).where(here)).first() is None:
+            connection.execute(insert(beacon), {"destination": one.destination, **values})
 
 
 def _parts(items: Sequence[_Item]) -> Iterable[Sequence[_Item]]:

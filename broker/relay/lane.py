@@ -5,11 +5,11 @@ Used by the relay's thread only; everything here is rebuilt from the outbox when
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from time import monotonic
 
 import structlog
 
@@ -33,7 +33,7 @@ log = structlog.get_logger()
 
 OUTSTANDING = 4  # bundles published and not yet confirmed: while so many are, what waits gathers
 OUTSTANDING_AGAIN = 2  # of them, bundles sent again: fresh events keep going
-LOOK_FOR_RESENDS_SECONDS = 1.0
+LOOK_FOR_RESENDS = timedelta(seconds=1)
 
 Sign = Callable[[Bundle], Message]
 
@@ -66,7 +66,7 @@ class Lane:
         self._outstanding: list[_Outstanding] = []
         self._gathered_to = 0  # every waiting row up to this position is outstanding, or of a type with an outage
         self._outages = Outages(destination)
-        self._look_for_resends_at = 0.0
+        self._looked_for_resends_at: datetime | None = None
         self.beacon = BeaconState(destination)
 
     def begin(self) -> None:
@@ -106,7 +106,7 @@ class Lane:
         return relayed
 
     def _failed(self, one: _Outstanding, positions: Sequence[int], how: Published) -> None:
-        self._outages.failed(one.bundle.type, how, len(positions), time.monotonic())
+        self._outages.failed(one.bundle.type, how, len(positions), monotonic())
         if not one.again:
             self.land(positions)
             self._gathered_to = min(self._gathered_to, positions[0] - 1)
@@ -135,7 +135,7 @@ class Lane:
         """A beacon of this destination came home and is recorded."""
         if self.beacon.returned_mark < home.mark <= self.beacon.sent_mark:
             self.beacon = replace(self.beacon, returned_mark=home.mark, returned_at_utc=home.returned_at_utc)
-            self._look_for_resends_at = 0.0
+            self._looked_for_resends_at = None
 
     def send_beacon(self, message: Message) -> None:
         """Publish a beacon. How that ends is not awaited: only its return counts."""
@@ -147,7 +147,7 @@ class Lane:
         if room <= 0 or not self._broker.connected():
             return
         self._send_again(sign, now)
-        for event_type in self._outages.due(time.monotonic()):
+        for event_type in self._outages.due(monotonic()):
             self._send_fresh(sign, 1, Types(only=event_type))
         room = OUTSTANDING - len(self._outstanding)
         if room > 0:
@@ -174,12 +174,13 @@ class Lane:
             self._gathered_to = rows[-1].position
 
     def _send_again(self, sign: Sign, now: datetime) -> None:
-        if self.beacon.returned_mark == 0 or time.monotonic() < self._look_for_resends_at:
+        looked = self._looked_for_resends_at
+        if self.beacon.returned_mark == 0 or (looked and abs(now - looked) < LOOK_FOR_RESENDS):
             return
         room = OUTSTANDING_AGAIN - sum(one.again for one in self._outstanding)
         if room <= 0:
             return
-        self._look_for_resends_at = time.monotonic() + LOOK_FOR_RESENDS_SECONDS
+        self._looked_for_resends_at = now
         rows = self._due_again(now, room * self._limits.events, room * self._limits.bytes)
         if rows:
             log.info("bundle.resent", destination=self.destination, events=len(rows), beacon=self.beacon.returned_mark)

@@ -77,9 +77,8 @@ class Relay:
 
         UnavailableError `outbox-leased` where another process relays this outbox, `outbox-lease-lost` where one has taken over.
         """
-        self._tenure.begin()
         try:
-            self._begin()
+            self.open()
             while not stop.is_set():
                 self._awake.clear()
                 if not self._turn_or_trouble():
@@ -88,9 +87,7 @@ class Relay:
                     self._awake.wait(IDLE_SECONDS)
             self._finish()
         finally:
-            for subscription in self._subscriptions.values():
-                subscription.close()
-            self._tenure.end()
+            self.close()
 
     def wake(self) -> None:
         """Have a turn now: something was accepted, came home or was confirmed."""
@@ -111,8 +108,9 @@ class Relay:
                     return fates
                 self._settled.wait(min(left, 1.0))
 
-    def _begin(self) -> None:
-        """Know nothing but what the outbox says."""
+    def open(self) -> None:
+        """Take the lease, know nothing but what the outbox says, and listen to the unit's own queue in every lane. `run` does it."""
+        self._tenure.begin()
         self._pending = Occurrences()
         self._to_acknowledge = []
         self._lanes = {}
@@ -127,10 +125,16 @@ class Relay:
         }
         log.info("relay.started", source=self._party.urn, holder=self._tenure.holder)
 
+    def close(self) -> None:
+        """Stop listening and give up the lease; what was not acknowledged comes again."""
+        for subscription in self._subscriptions.values():
+            subscription.close()
+        self._subscriptions = {}
+        self._tenure.end()
+
     def _turn_or_trouble(self) -> bool:
         """Have a turn; False where the outbox or our key is in trouble: told once, nothing lost, tried again."""
         try:
-            self._tenure.keep()
             self.turn()
         except UnavailableError as error:
             if error.code == "outbox-lease-lost":
@@ -148,7 +152,11 @@ class Relay:
         self._trouble = error.code
 
     def turn(self) -> None:
-        """One turn: take what happened, record it, acknowledge it, publish what may leave."""
+        """One turn: take what happened, record it, acknowledge it, publish what may leave. `run` has them, tests may.
+
+        UnavailableError where the outbox, the clock or our certificate is in trouble: nothing is lost, the next turn goes on.
+        """
+        self._tenure.keep()
         now = self._clock()
         self._take(now)
         beacons = [beacon for lane in self._lanes.values() if (beacon := lane.due_beacon(now))]
