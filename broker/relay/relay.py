@@ -123,7 +123,15 @@ class Relay:
         self._subscriptions = {
             country: broker.subscribe(self._party.unit, PREFETCH, self.wake) for country, broker in self._brokers.items()
         }
+        self._tell_orphans()
         log.info("relay.started", source=self._party.urn, holder=self._tenure.holder)
+
+    def _tell_orphans(self) -> None:
+        """What was accepted for a partner that exchange.toml does not name any more waits until it is named again: say so."""
+        ours = {lane.destination for lane in self._lanes.values()}
+        for depth in self._outbox.counts():
+            if depth.destination not in ours and depth.waiting + depth.in_flight:
+                log.warning("destination.unknown", destination=depth.destination, waiting=depth.waiting, in_flight=depth.in_flight)
 
     def close(self) -> None:
         """Stop listening and give up the lease; what was not acknowledged comes again."""
