@@ -11,10 +11,10 @@ from datetime import UTC, datetime
 from broker.amqp import connect
 from broker.settings.model import Settings
 from broker.trust.anchors import TrustStore
-from broker.trust.keys import Identity
 from producers.formats.registry import load_formats
 from producers.intake import routes_of
 from producers.life import examine_outbox
+from producers.post import identity_of
 from schemas.errors import PanjError, SettingsError, UnavailableError
 
 BROKER_SECONDS = 5.0
@@ -62,16 +62,11 @@ def _releases(settings: Settings) -> str:
 
 
 def _identity(settings: Settings, name: str) -> str:
-    post, party = settings.posts[name], settings.post_party(name)
-    identity = Identity.load(post.key, post.certificate)
-    if identity.urn != party.urn:
-        text = f"the certificate speaks for another unit than {party.urn}"
-        raise SettingsError("certificate-name", text, field=str(post.certificate), value=identity.urn)
+    certificate = settings.posts[name].certificate
+    identity = identity_of(settings, name)
     days = (identity.not_after_utc - datetime.now(UTC)).days
     if days < 0:
-        raise SettingsError(
-            "trust-expired", f"expired {-days} days ago: renew it with 'panj pki renew {name}'", field=str(post.certificate)
-        )
+        raise SettingsError("trust-expired", f"expired {-days} days ago: renew it with 'panj pki renew {name}'", field=str(certificate))
     renew = f": renew it with 'panj pki renew {name}'" if days < SOON_DAYS else ""
     return f"{identity.urn}, valid for {days} days{renew}"
 
@@ -96,9 +91,8 @@ def _broker(settings: Settings, name: str, lane: str) -> str:
         until = time.monotonic() + BROKER_SECONDS
         while not broker.connected():
             if time.monotonic() > until:
-                raise UnavailableError(
-                    "broker-away", f"{settings.broker.host}:{settings.broker.port} did not take us in {BROKER_SECONDS:.0f} s"
-                )
+                why = broker.trouble() or "no answer"
+                raise UnavailableError("broker-away", f"{settings.broker.host}:{settings.broker.port} does not take us in: {why}")
             time.sleep(0.05)
         return f"connected to {settings.broker.host}:{settings.broker.port}"
     finally:

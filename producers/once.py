@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 
 from broker.outbox.store import Outbox
 from broker.outbox.values import EventFate
 from broker.settings.model import Settings
-from producers.post import relay_of
+from producers.post import relay_of, relay_when_free
 from producers.sending import Sent
 
 POLL_SECONDS = 0.1
@@ -27,18 +28,28 @@ def relay_once(
     if not ids:
         return {}, True
     until = time.monotonic() + timeout_seconds
+    with ExitStack() as running:
+        relaying = False
+        while True:
+            fates = {fate.event_id: fate for fate in outbox.fate_of(ids)}
+            if _answered(fates, ids) if wait else _confirmed(outbox, destinations):
+                return fates, True
+            if time.monotonic() >= until:
+                return fates, False
+            if not relaying and outbox.holder() is None:
+                running.enter_context(_relaying(settings, name, outbox))
+                relaying = True
+            time.sleep(POLL_SECONDS)
+
+
+@contextmanager
+def _relaying(settings: Settings, name: str, outbox: Outbox) -> Iterator[None]:
     stop = threading.Event()
     with relay_of(settings, name, outbox) as (relay, _):
-        thread = threading.Thread(target=relay.run, args=(stop,), name="relay")
+        thread = threading.Thread(target=relay_when_free, args=(relay, stop), name="relay")
         thread.start()
         try:
-            while True:
-                fates = {fate.event_id: fate for fate in outbox.fate_of(ids)}
-                if _answered(fates, ids) if wait else _confirmed(outbox, destinations):
-                    return fates, True
-                if time.monotonic() >= until:
-                    return fates, False
-                time.sleep(POLL_SECONDS)
+            yield
         finally:
             stop.set()
             relay.wake()

@@ -131,11 +131,11 @@ class WatchedDirectory:
                 if not tally.file.tells_its_end and isinstance(part, ReadDeclaration) and not self._settled(found):
                     turn.left += 1
                     return
-                batch.add(tally, part)
                 if batch.full:
                     self._finish(batch, turn)
                     if stop is not None and stop.is_set():
                         return  # what was accepted of it is a duplicate when the file is read again
+                batch.add(tally, part)
         except OSError as error:
             self._leave_for(found, AGAIN_SECONDS)
             turn.left += 1
