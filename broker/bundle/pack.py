@@ -76,6 +76,7 @@ def control_event(
 ) -> bytes:
     """Make the exact bytes of a control event (receipt, beacon, CRL, manifest, manifest answer); `data` is its model or JSON-ready."""
     event = Event(
+        specversion="1.0",
         id=new_id(),
         source=source.urn,
         type=type,

@@ -22,9 +22,9 @@ from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
 from broker.trust.anchors import TrustStore
 from broker.trust.keys import Identity
-from schemas import strict_json
 from schemas.errors import ContentError, DistrustError, UsageError
 from schemas.limits import BUNDLE_EVENTS, CHAIN_CERTIFICATES, HEADER_BYTES, INTEGER
+from schemas.strict_json import parse
 
 MECHANISM = "http://uri.etsi.org/19182/ObjectIdByURIHash"
 CRITICAL = ("sigD", "b64")
@@ -128,7 +128,7 @@ def _header(protected: str) -> dict[str, Any]:
     if content is None:
         raise DistrustError("jws-form", "the header is not canonical base64url", field="jws")
     try:
-        header = strict_json.parse(content)
+        header = parse(content)
     except ContentError as error:
         raise DistrustError("jws-header", f"the header is not strict JSON: {error}"[:300], field="jws") from None
     if header.get("alg") != "ES256":

@@ -148,7 +148,6 @@ reconnect_delay_seconds = {timing.reconnect_delay_seconds}
             self.watch(name).mkdir(parents=True, exist_ok=True)
 
 
-
 def _post(country: str, name: str) -> str:
     return f"""\
 [posts.{name}]

@@ -79,18 +79,19 @@ class Laboratory:
         side.write_settings(
             amqps_port=node.amqps_port,
             management_url=node.management_url,
-            database=self._database_url(country),
+            database=self._database_url(side),
             partner=partner,
             partner_port=self.lines[partner].port,
             timing=self.timing,
         )
         apply_topology(side.settings)
 
-    def _database_url(self, country: str) -> str:
+    def _database_url(self, side: Administration) -> str:
         if self.postgres is None:
             return "sqlite:///var/house.sqlite"
-        self.postgres.create_database(f"customs_{country}")
-        return self.postgres.url(f"customs_{country}")
+        name = f"customs_{side.plan.country}"
+        self.postgres.create_database(name)
+        return self.postgres.url_without_password(name, side.directory / "secrets" / "postgresql")
 
     def spawn(self, side: Administration, *arguments: str, name: str) -> Daemon:
         """Start `panj <arguments> --config …` of one side; its log lies in `log/<name>.log`."""

@@ -64,6 +64,12 @@ class PostgresNode:
         """Give the SQLAlchemy URL of one of its databases."""
         return f"postgresql+psycopg://{SUPERUSER}:{self._password}@{LOOPBACK}:{self.port}/{database}"
 
+    def url_without_password(self, database: str, passfile: Path) -> str:
+        """Write the password into `passfile` (0600) and give a URL that names the file: settings hold no secrets."""
+        passfile.touch(mode=0o600)
+        passfile.write_text(f"{LOOPBACK}:{self.port}:*:{SUPERUSER}:{self._password}\n")
+        return f"postgresql+psycopg://{SUPERUSER}@{LOOPBACK}:{self.port}/{database}?passfile={passfile}"
+
     def create_database(self, name: str) -> str:
         """Make an empty database and give its URL."""
         with self._connect() as connection:

@@ -118,7 +118,7 @@ def _electricity(chance: random.Random, administration: str, office: str, number
     return EventType.EXPORT_DECLARATION, {
         **_identity(chance, administration, office, number),
         "declaration_type": "EX1",
-        "exporter_name": "Barqi Tojik",
+        "exporter_name": "Barqi Kuhiston",
         "export_country": administration.upper(),
         "destination_country": _NEIGHBOUR[administration].upper(),
         "border_transport_mode": "7",

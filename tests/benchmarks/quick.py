@@ -16,7 +16,6 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -27,7 +26,7 @@ from broker.outbox.tables import outbox
 from deploy.lab.laboratory import Laboratory, laboratory
 from deploy.lab.processes import Process
 from producers.formats.reading import ReadDeclaration
-from producers.intake import Intake
+from producers.intake import Accepted, Intake
 from schemas.examples import varied
 
 POST, OFFICE = "panji-poyon", "PNJ"
@@ -88,10 +87,11 @@ class Bench:
         """Accept `count` varied declarations through intake, and give the seconds that took (making them is not counted)."""
         self._seed += 1
         seconds = 0.0
-        number = self._seed * 10_000_000
-        for batch in _batches(_reads(count, self._seed, number), BATCH):
+        for batch in _batches(_reads(count, self._seed), BATCH):
             begun = time.perf_counter()
-            self.intake.accept(batch)
+            outcomes = self.intake.accept(batch)
+            if not all(isinstance(outcome, Accepted) for outcome in outcomes):
+                raise SystemExit("an example was rejected: nothing measured on it would be true")
             seconds += time.perf_counter() - begun
         return seconds
 
@@ -127,7 +127,7 @@ class Bench:
         """Accept one declaration at a time at an even pace; milliseconds from acceptance to settled receipt, sorted."""
         count = int(per_second * seconds)
         self._seed += 1
-        reads = list(_reads(count, self._seed, self._seed * 10_000_000))
+        reads = list(_reads(count, self._seed))
         begun = time.monotonic()
         for index, read in enumerate(reads):
             time.sleep(max(0.0, begun + index / per_second - time.monotonic()))
@@ -154,13 +154,9 @@ class Bench:
         }
 
 
-def _reads(count: int, seed: int, number: int) -> Iterator[ReadDeclaration]:
-    for index, (event_type, data) in enumerate(varied("tj", OFFICE, count, seed)):
-        yield _read(event_type, data, number + index)
-
-
-def _read(event_type: str, data: dict[str, Any], number: int) -> ReadDeclaration:
-    return ReadDeclaration(event_type, data | {"registration_number": str(number)})
+def _reads(count: int, seed: int) -> Iterator[ReadDeclaration]:
+    for event_type, data in varied("tj", OFFICE, count, seed):
+        yield ReadDeclaration(event_type, data)
 
 
 def _batches(reads: Iterable[ReadDeclaration], size: int) -> Iterator[list[ReadDeclaration]]:
@@ -186,7 +182,7 @@ def measure(backlog: int, trickle_seconds: float, keep: Path | None) -> Result:
         lone_before = lab.bytes_over_the_line()
         latencies = bench.trickle(100, trickle_seconds)
         lone_bytes = (lab.bytes_over_the_line() - lone_before) / len(latencies)
-        console.print(f"a backlog of {backlog:,}: the line is cut while it is accepted", style="cyan")
+        console.print(f"a backlog of {backlog:,}: the post is stopped while it is accepted", style="cyan")
         post.terminate()
         accept_seconds = bench.fill(backlog)
         before, line_before = bench.cpu(), lab.bytes_over_the_line()

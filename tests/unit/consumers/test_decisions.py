@@ -23,6 +23,7 @@ EVIDENCE = EvidenceRow(b"b" * 32, "jws", SIGNATORY, NOW)
 
 def arrival(number: int, sequence: int, digest: bytes) -> Arrival:
     event = Event(
+        specversion="1.0",
         id=f"01930000-0000-7000-8000-{number:012d}",
         source="urn:customs:tj:panji-poyon",
         type="customs.export-declaration.v1",
