@@ -34,9 +34,10 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON documen
 @commands.command()
 def run(config: ConfigOption) -> None:
     """Run the customs house: open, verify, validate, load, answer. SIGTERM finishes the batch in hand and ends with 0."""
+    stop = stop_on_signals()
     settings = load_settings(config)
     logs.configure(settings.log_format)
-    run_house(settings, stop_on_signals())
+    run_house(settings, stop)
 
 
 @database.command("upgrade")

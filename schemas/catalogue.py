@@ -168,6 +168,7 @@ _ENTRIES: tuple[str | Entry, ...] = (
     Entry("directory-away", "the watched directory cannot be read for now: a share that is not mounted", Actor.OPERATOR),
     Entry("post-unknown", "exchange.toml has no such post, or has several and none was named", Actor.OPERATOR),
     Entry("broker-away", "our own broker does not take the post in", Actor.OPERATOR),
+    Entry("amqp-certificate-unusable", "the broker's authority, or the unit's certificate or key, cannot be used for TLS", Actor.OPERATOR),
     Entry("outbox-lost", "the outbox's file is gone, though there was one", Actor.OPERATOR),
     "customs: the customs house, its inbox and loaders",
     Entry("administration-mismatch", "a post says something in the name of another administration", Actor.SENDER),
@@ -210,6 +211,7 @@ _ENTRIES: tuple[str | Entry, ...] = (
     Entry("system-unavailable", "the operating system refused a file or a connection", Actor.OPERATOR),
     Entry("lab-program-missing", "a program that the laboratory starts is not installed", Actor.OPERATOR),
     Entry("lab-node-failed", "a private broker or database of the laboratory does not start", Actor.OPERATOR),
+    Entry("demo-failed", "a step of the demo did not come to its end in time", Actor.OPERATOR),
 )
 
 CATALOGUE: dict[str, Entry] = {entry.code: entry for entry in _ENTRIES if isinstance(entry, Entry)}

@@ -47,7 +47,7 @@ class Tally:
 
 @cache
 def _engine(url: str) -> Engine:
-    return create_engine(url, connect_args={"timeout": 30} if url.startswith("sqlite") else {})
+    return create_engine(url, pool_pre_ping=True, connect_args={"timeout": 30} if url.startswith("sqlite") else {})
 
 
 @contextmanager

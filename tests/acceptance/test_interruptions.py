@@ -47,12 +47,13 @@ def test_a_house_killed_again_and_again_loads_each_event_once(world: World) -> N
 
 
 def test_two_house_processes_share_a_queue_and_load_each_event_once(world: World) -> None:
-    world.lab.spawn(world.lab.af, "customs", "run", name="af-customs-second")
+    second = world.lab.spawn(world.lab.af, "customs", "run", name="af-customs-second")
+    wait_for("the second one runs", lambda: "house.started" in second.log.read_text())
     world.drop(world.lab.tj, "ishkoshim", examples.varied("tj", "ISK", 300, 3))
     world.drop(world.lab.tj, "panji-poyon", examples.varied("tj", "PNJ", 300, 3))
     world.wait_quiet()
     assert world.tallies()[0].balanced
-    assert world.lab.daemons["af-customs-second"].terminate(10) == 0
+    assert second.terminate(10) == 0
 
 
 def test_daemons_told_to_stop_end_with_0_within_ten_seconds_in_the_middle_of_work(world: World) -> None:

@@ -23,6 +23,7 @@ from sqlalchemy import create_engine, func, select
 
 from broker.outbox.store import Outbox
 from broker.outbox.tables import outbox
+from deploy.lab.administrations import Timing
 from deploy.lab.laboratory import Laboratory, laboratory
 from deploy.lab.processes import Process
 from producers.formats.reading import ReadDeclaration
@@ -32,6 +33,7 @@ from schemas.examples import varied
 POST, OFFICE = "panji-poyon", "PNJ"
 BATCH = 500
 WARM_UP = 2_000
+PATIENCE = Timing(beacon_seconds=10, resend_grace_seconds=30, reconnect_delay_seconds=5)  # as exchange.toml has them by default
 console = Console(stderr=True)
 
 
@@ -172,7 +174,7 @@ def _memory(samples: list[int]) -> Memory:
 
 def measure(backlog: int, trickle_seconds: float, keep: Path | None) -> Result:
     """Run it all once."""
-    with laboratory("postgresql", tell=lambda text: console.print(text, style="cyan"), keep=keep) as lab:
+    with laboratory("postgresql", timing=PATIENCE, tell=lambda text: console.print(text, style="cyan"), keep=keep) as lab:
         bench = Bench(lab)
         house = lab.spawn_house(lab.af)
         bench.fill(WARM_UP)

@@ -94,8 +94,8 @@ def test_the_version_may_stay_where(change: Callable[[Schema], object]) -> None:
 
 
 def test_the_place_and_the_change_are_told() -> None:
-    (told,) = changed(CROSSING, lambda schema: schema["$defs"]["Vehicle"]["properties"]["plates"].update(maxItems=2))
-    assert told == "$.vehicle.plates: maxItems was 9, becomes 2" or "plates: maxItems was 9, becomes 2" in told
+    told = changed(CROSSING, lambda schema: schema["$defs"]["Vehicle"]["properties"]["plates"].update(maxItems=2))
+    assert "$.vehicle.plates: maxItems was 9, becomes 2" in told
 
 
 def test_a_field_is_followed_into_both_places_where_its_definition_is_used() -> None:
