@@ -34,6 +34,8 @@ log = structlog.get_logger()
 
 PREFETCH = 50  # control messages in hand: a receipt holds up to 500 answers
 IDLE_SECONDS = 0.2  # how soon what another process accepted, or a beacon that falls due, is seen
+ACTIVE_SECONDS = 0.02  # the same while there was something to do within the last second: where one event came, more come
+ACTIVE_FOR_SECONDS = 1.0
 TROUBLE_SECONDS = 1.0  # between two turns while the outbox's database or our key is in trouble
 FINISH_SECONDS = 3.0  # how long a relay that is told to stop waits for what is unconfirmed
 PURPOSE = "exchange-control"
@@ -71,6 +73,7 @@ class Relay:
         self._pending = Occurrences()
         self._to_acknowledge: list[tuple[Subscription, Sequence[Delivery]]] = []
         self._trouble: str | None = None
+        self._active_at = 0.0
 
     def run(self, stop: threading.Event) -> None:
         """Relay until `stop` is set, then finish what is in hand, within seconds.
@@ -84,10 +87,13 @@ class Relay:
                 if not self._turn_or_trouble():
                     stop.wait(TROUBLE_SECONDS)
                 elif not stop.is_set():
-                    self._awake.wait(IDLE_SECONDS)
+                    self._awake.wait(self._pause_seconds())
             self._finish()
         finally:
             self.close()
+
+    def _pause_seconds(self) -> float:
+        return ACTIVE_SECONDS if time.monotonic() - self._active_at < ACTIVE_FOR_SECONDS else IDLE_SECONDS
 
     def wake(self) -> None:
         """Have a turn now: something was accepted, came home or was confirmed."""
@@ -195,6 +201,7 @@ class Relay:
         pending = self._pending
         pending.sent[:] = beacons
         if pending:
+            self._active_at = time.monotonic()
             self._apply(self._outbox.record(pending), beacons, pending.returned)
         self._pending = Occurrences()
         acknowledge, self._to_acknowledge = self._to_acknowledge, []
