@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from sqlalchemy import Column, ForeignKey, Index, Integer, LargeBinary, MetaData, Table, UniqueConstraint, text
 
+from broker.audit import audit_table
 from consumers.columns import Instant, big, digest, document, identifier, name, words
 
 metadata = MetaData(
@@ -102,3 +103,5 @@ attempt = Table(
     Column("mark", name(80), primary_key=True, comment="an event's id, or `bundle:` and the digest of a message"),
     Column("begun_at_utc", Instant(), nullable=False),
 )
+
+audit = audit_table(metadata)

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from schemas.control import Beacon, Crl, Manifest, ManifestAnswer, Receipt
+from schemas.control import Beacon, Crl, Manifest, ManifestAnswer, ManifestRequest, Receipt, Recovery, RecoveryAnswer, Withdrawal
 from schemas.crossing import CrossingEvent
 from schemas.declarations import ExportDeclaration, ImportDeclaration, TransitDeclaration
 from schemas.errors import FIELD_LIMIT, TEXT_LIMIT, ContentError, Problem, shown
@@ -25,6 +25,10 @@ MODELS: dict[str, type[BaseModel]] = {
     EventType.CRL: Crl,
     EventType.MANIFEST: Manifest,
     EventType.MANIFEST_ANSWER: ManifestAnswer,
+    EventType.MANIFEST_REQUEST: ManifestRequest,
+    EventType.RECOVERY: Recovery,
+    EventType.RECOVERY_ANSWER: RecoveryAnswer,
+    EventType.WITHDRAWAL: Withdrawal,
 }
 
 

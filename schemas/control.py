@@ -1,20 +1,31 @@
-"""Control events: receipt, beacon, CRL, manifest and its answer. Outside streams, never receipted, idempotent."""
+"""Control events: receipt, beacon, CRL, closing, recovery, withdrawal. Outside streams, never receipted, idempotent."""
 
 from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
-from schemas.declarations import Part
+from schemas.declarations import Administration, Part
 from schemas.errors import Problem
-from schemas.event import Urn
 from schemas.fates import Fate
-from schemas.limits import INTEGER, PROBLEMS, RECEIPT_ANSWERS
+from schemas.limits import BLOCK_EVENTS, INTEGER, MANIFEST_BLOCKS, MANIFEST_STREAMS, PROBLEMS, RECEIPT_ANSWERS, RECOVERY_ENTRIES
+from schemas.names import STREAM_TYPES, EventType
+from schemas.text import Text
 from schemas.values import Instant, whole
 
 EventId = Annotated[str, Field(min_length=36, max_length=36)]
 Digest = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{43}$", description="SHA-256, base64url without padding")]
+Epoch = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
+
+
+def _in_stream(event_type: EventType) -> EventType:
+    if event_type not in STREAM_TYPES:
+        raise ValueError("not a type whose events are numbered in streams")
+    return event_type
+
+
+StreamTypeName = Annotated[EventType, AfterValidator(_in_stream)]
 
 
 class Answer(Part):
@@ -41,18 +52,25 @@ class Receipt(Part):
 
 
 class Beacon(Part):
-    """Goes the whole way through both brokers and both daemons and back: the house returns `mark` with its own clock's time."""
+    """Goes the whole way through both brokers and both daemons and back: the house returns `mark` with its own clock's time.
+
+    The post says its `epoch`; the house returns `highest`, the highest sequence that it holds of that epoch from this post (0: none). A
+    post that never gave so high a number was restored from a backup; a house whose number is lower than one that it receipted was.
+    """
 
     mark: Annotated[int, whole(1, INTEGER)]
     sent_at: Instant
     returned_at: Instant | None = None
+    epoch: Epoch | None = None
+    highest: Annotated[int, whole(0, INTEGER)] | None = None
 
 
 class Crl(Part):
-    """A certificate revocation list of the sender's own authority, DER in base64."""
+    """A certificate revocation list, DER in base64, of the authority of `country` (where absent: of the sender's own country)."""
 
     crl_number: int = Field(ge=0)
     der: str = Field(min_length=1, max_length=700_000, pattern=r"^[A-Za-z0-9+/]+={0,2}$")
+    country: Administration | None = None
 
 
 class ManifestBlock(Part):
@@ -62,20 +80,140 @@ class ManifestBlock(Part):
     last: Annotated[int, whole(1, INTEGER)]
     digest: Digest
 
+    @model_validator(mode="after")
+    def _one_block(self) -> ManifestBlock:
+        if not self.first <= self.last < self.first + BLOCK_EVENTS:
+            raise ValueError(f"a block holds 1 to {BLOCK_EVENTS} consecutive sequences")
+        return self
+
+
+class ManifestStream(Part):
+    """What a manifest says of one stream: sequences 1 to `last` are settled at the sender, and these of their blocks are compared."""
+
+    type: StreamTypeName
+    epoch: Epoch
+    last: Annotated[int, whole(0, INTEGER)]
+    blocks: tuple[ManifestBlock, ...] = Field(max_length=MANIFEST_BLOCKS)
+
 
 class Manifest(Part):
-    """A sender's signed statement of blocks of one stream, for the closing."""
+    """A post's signed statement of its streams to one house: a closing, once the house has agreed to exactly these bytes.
 
-    stream_destination: Urn
-    stream_type: str
-    stream_epoch: str
-    blocks: tuple[ManifestBlock, ...] = Field(max_length=1_000)
+    `number` counts the closings of this post with this house from 1; `previous` is the digest of the house's answer that agreed to
+    the closing before, so that the two sides' signatures form one chain; `audit_head` is the head of the post's audit trail.
+    """
+
+    number: Annotated[int, whole(1, INTEGER)]
+    previous: Digest | None = None
+    closed_at: Instant
+    streams: tuple[ManifestStream, ...] = Field(max_length=MANIFEST_STREAMS)
+    audit_head: Digest | None = None
+
+    @model_validator(mode="after")
+    def _bounded(self) -> Manifest:
+        if sum(len(stream.blocks) for stream in self.streams) > MANIFEST_BLOCKS:
+            raise ValueError(f"a manifest compares at most {MANIFEST_BLOCKS} blocks")
+        return self
+
+
+class ManifestLine(Part):
+    """One event as the house holds it."""
+
+    sequence: Annotated[int, whole(1, INTEGER)]
+    id: EventId
+    digest: Digest
+
+
+class ManifestDifference(Part):
+    """A block that differs: ranges of sequences that the house lacks, or, where it lacks none, its own lines of the block."""
+
+    type: StreamTypeName
+    epoch: Epoch
+    first: Annotated[int, whole(1, INTEGER)]
+    last: Annotated[int, whole(1, INTEGER)]
+    missing: tuple[tuple[int, int], ...] = Field(default=(), max_length=BLOCK_EVENTS)
+    held: tuple[ManifestLine, ...] = Field(default=(), max_length=BLOCK_EVENTS)
 
 
 class ManifestAnswer(Part):
-    """What the receiver lacks of the blocks of a manifest: ranges of sequences, first and last."""
+    """The house's answer to the manifest with this digest. `agreed` makes the two one closing, signed by both sides.
 
-    stream_source: Urn
-    stream_type: str
-    stream_epoch: str
-    missing: tuple[tuple[int, int], ...] = Field(max_length=10_000)
+    `backup_horizon_seconds`: how far back the house may be set by restoring a backup; the sender keeps what is younger.
+    `last_number` is the last closing that the house knows, so that a gap in its chain is seen.
+    """
+
+    number: Annotated[int, whole(1, INTEGER)]
+    manifest: Digest
+    agreed: bool
+    differences: tuple[ManifestDifference, ...] = Field(default=(), max_length=MANIFEST_BLOCKS)
+    backup_horizon_seconds: Annotated[int, whole(0, INTEGER)]
+    last_number: Annotated[int, whole(0, INTEGER)] = 0
+    audit_head: Digest | None = None
+
+    @model_validator(mode="after")
+    def _agreed_or_differing(self) -> ManifestAnswer:
+        if self.agreed == bool(self.differences):
+            raise ValueError("an answer either agrees or names the blocks that differ")
+        return self
+
+
+class ManifestRequest(Part):
+    """The house asks a post for a manifest now; `everything`: of all blocks that the post still keeps."""
+
+    reason: Annotated[str, Field(max_length=200)]
+    everything: bool = False
+
+
+class StreamHead(Part):
+    """How far one stream is known: sequences 1 to `last`, all of them."""
+
+    type: StreamTypeName
+    epoch: Epoch
+    last: Annotated[int, whole(0, INTEGER)]
+
+
+class Recovery(Part):
+    """A post whose outbox was restored or replaced asks what it had sent beyond what it still knows."""
+
+    known: tuple[StreamHead, ...] = Field(max_length=MANIFEST_STREAMS)
+
+
+class Recovered(Part):
+    """One event that the house holds of the asking post; `content` is the SHA-256 over its data in canonical JSON (keys sorted)."""
+
+    type: StreamTypeName
+    epoch: Epoch
+    sequence: Annotated[int, whole(1, INTEGER)]
+    id: EventId
+    digest: Digest
+    reference: Annotated[str, Field(min_length=1, max_length=200)]
+    version: Annotated[int, whole(1, 9_999)] | None = None
+    content: Digest | None = None
+    fate: Fate
+
+
+class RecoveryAnswer(Part):
+    """What the house holds beyond what the post knows, page by page: `request` is the id of the recovery that it answers.
+
+    `closing_number` and `closing` (its answer's digest) let the chain of closings go on.
+    """
+
+    request: EventId
+    page: Annotated[int, whole(1, 1_000_000)]
+    pages: Annotated[int, whole(1, 1_000_000)]
+    entries: tuple[Recovered, ...] = Field(default=(), max_length=RECOVERY_ENTRIES)
+    closing_number: Annotated[int, whole(0, INTEGER)] = 0
+    closing: Digest | None = None
+
+
+class Withdrawal(Part):
+    """A post's signed tombstone for one of its own events that is not settled: the house fills its place with it, as REFUSED."""
+
+    id: EventId
+    digest: Digest
+    type: StreamTypeName
+    epoch: Epoch
+    sequence: Annotated[int, whole(1, INTEGER)]
+    reference: Annotated[str, Field(min_length=1, max_length=200)]
+    version: Annotated[int, whole(1, 9_999)]
+    reason: Annotated[Text, Field(min_length=1, max_length=300)]

@@ -30,6 +30,10 @@ class EventType(StrEnum):
     BEACON = "customs.beacon.v1"
     MANIFEST = "customs.manifest.v1"
     MANIFEST_ANSWER = "customs.manifest-answer.v1"
+    MANIFEST_REQUEST = "customs.manifest-request.v1"
+    RECOVERY = "customs.recovery.v1"
+    RECOVERY_ANSWER = "customs.recovery-answer.v1"
+    WITHDRAWAL = "customs.withdrawal.v1"
     CRL = "customs.crl.v1"
 
     @property

@@ -32,9 +32,13 @@ MAY_SAY: dict[str, frozenset[tuple[bool, bool]]] = {
     # type: who says it to whom, as (the sender is a customs house, the receiver is a customs house)
     **{event_type.value: frozenset({_POST_TO_HOUSE}) for event_type in STREAM_TYPES},
     EventType.MANIFEST: frozenset({_POST_TO_HOUSE}),
+    EventType.RECOVERY: frozenset({_POST_TO_HOUSE}),
+    EventType.WITHDRAWAL: frozenset({_POST_TO_HOUSE}),
     EventType.BEACON: frozenset({_POST_TO_HOUSE, _HOUSE_TO_POST}),
     EventType.RECEIPT: frozenset({_HOUSE_TO_POST}),
     EventType.MANIFEST_ANSWER: frozenset({_HOUSE_TO_POST}),
+    EventType.MANIFEST_REQUEST: frozenset({_HOUSE_TO_POST}),
+    EventType.RECOVERY_ANSWER: frozenset({_HOUSE_TO_POST}),
     EventType.CRL: frozenset({_HOUSE_TO_POST, _HOUSE_TO_HOUSE}),
 }
 _COPIES = ("source", "destination", "type", "environment")

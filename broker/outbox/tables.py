@@ -28,6 +28,8 @@ from sqlalchemy import (
     text,
 )
 
+from broker.audit import audit_table
+
 _BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -168,3 +170,5 @@ receipt_counter = Table(
     Column("what", Text, primary_key=True),  # mismatched, contradicted, repeated
     Column("times", BigInteger, nullable=False),
 )
+
+audit = audit_table(metadata)

@@ -70,6 +70,13 @@ class House(KeyPair):
 
     database: DatabaseUrl
     consumers: tuple[ConsumerSettings, ...] = ()
+    backup_horizon_days: int = Field(
+        strict=True,
+        default=30,
+        ge=1,
+        le=3650,
+        description="how far back a restored backup may set the database: senders keep what is younger",
+    )
 
 
 class Post(KeyPair):
@@ -132,6 +139,12 @@ class RelaySettings(_Table):
     resend_grace_seconds: float = Field(strict=True, default=30, gt=0, le=86_400)
 
 
+class ClosingSettings(_Table):
+    """How often each post closes its account with each house it sends to."""
+
+    every_seconds: int = Field(strict=True, default=86_400, ge=1, le=31 * 86_400)
+
+
 class Settings(_Table):
     """One administration. Paths are absolute once loaded: in the file they are relative to its directory."""
 
@@ -146,6 +159,7 @@ class Settings(_Table):
     partners: dict[Country, Partner] = Field(default_factory=dict)
     home: Home | None = None
     relay: RelaySettings = RelaySettings()
+    closing: ClosingSettings = ClosingSettings()
     log_format: Literal["json", "console"] = "json"
 
     @property

@@ -48,8 +48,15 @@ LINK_CONNECTIONS = 8  # a link needs one; those that died with the line linger u
 UNIT_CONNECTIONS = 16  # two per process (publishing, consuming), several processes, some lingering
 SPARE_QUEUES = 8  # the partner's federation queue, one more after it renamed its cluster, and an observer's
 
-POST_HEARS = (EventType.RECEIPT, EventType.BEACON, EventType.MANIFEST_ANSWER, EventType.CRL)
-HOUSE_HEARS = (EventType.BEACON, EventType.MANIFEST, EventType.CRL)
+POST_HEARS = (
+    EventType.RECEIPT,
+    EventType.BEACON,
+    EventType.MANIFEST_ANSWER,
+    EventType.MANIFEST_REQUEST,
+    EventType.RECOVERY_ANSWER,
+    EventType.CRL,
+)
+HOUSE_HEARS = (EventType.BEACON, EventType.MANIFEST, EventType.RECOVERY, EventType.WITHDRAWAL, EventType.CRL)
 
 
 def derive(settings: Settings) -> Topology:

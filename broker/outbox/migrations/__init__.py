@@ -20,7 +20,7 @@ VERSION_TABLE = "outbox_version"
 def upgrade(engine: Engine, revision: str = "head") -> None:
     """Bring the database to `revision`, from nothing or from an older one; SettingsError `outbox-newer` where it is unknown here."""
     with reading(engine) as connection:
-        if revision == "head" and _known(connection) == _scripts().get_current_head():
+        if revision == "head" and _known(connection) == newest_revision():
             return
     with writing(engine) as connection:
         one_at_a_time(connection)
@@ -39,6 +39,11 @@ def current_revision(engine: Engine) -> str | None:
     """The revision that the database has, None where it has none."""
     with reading(engine) as connection:
         return _known(connection)
+
+
+def newest_revision() -> str:
+    """The revision that this software needs."""
+    return str(_scripts().get_current_head())
 
 
 def _known(connection: Connection) -> str | None:

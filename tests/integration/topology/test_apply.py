@@ -67,6 +67,8 @@ def test_drift_is_seen_and_mended(applied: Frontier) -> None:
         (Action.CREATE, "binding", ("tj", "inbound", "queue", "tj-ishkoshim", "tj-ishkoshim.customs-receipt-v1.*")),
         (Action.CREATE, "binding", ("tj", "inbound", "queue", "tj-ishkoshim", "tj-ishkoshim.customs-beacon-v1.*")),
         (Action.CREATE, "binding", ("tj", "inbound", "queue", "tj-ishkoshim", "tj-ishkoshim.customs-manifest-answer-v1.*")),
+        (Action.CREATE, "binding", ("tj", "inbound", "queue", "tj-ishkoshim", "tj-ishkoshim.customs-manifest-request-v1.*")),
+        (Action.CREATE, "binding", ("tj", "inbound", "queue", "tj-ishkoshim", "tj-ishkoshim.customs-recovery-answer-v1.*")),
         (Action.CREATE, "binding", ("tj", "inbound", "queue", "tj-ishkoshim", "tj-ishkoshim.customs-crl-v1.*")),
         (Action.REMOVE, "binding", ("af", "inbound", "queue", "tj-customs", "#")),
         (Action.REMOVE, "policy", ("af", "panj-older")),

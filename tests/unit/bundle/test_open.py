@@ -229,9 +229,15 @@ def test_only_those_speak_whom_the_table_lets_speak(trust: TrustStore, event_typ
 def test_posts_alone_declare_and_houses_alone_answer() -> None:
     for event_type, pairs in MAY_SAY.items():
         senders = {"house" if sender else "post" for sender, _ in pairs}
-        if event_type in STREAM_TYPES or event_type == EventType.MANIFEST:
+        if event_type in STREAM_TYPES or event_type in (EventType.MANIFEST, EventType.RECOVERY, EventType.WITHDRAWAL):
             assert senders == {"post"}
-        elif event_type in (EventType.RECEIPT, EventType.MANIFEST_ANSWER, EventType.CRL):
+        elif event_type in (
+            EventType.RECEIPT,
+            EventType.MANIFEST_ANSWER,
+            EventType.MANIFEST_REQUEST,
+            EventType.RECOVERY_ANSWER,
+            EventType.CRL,
+        ):
             assert senders == {"house"}
 
 

@@ -65,9 +65,16 @@ def test_every_stream_type_that_the_house_takes_reaches_its_consumer_and_nobody_
 
 def test_control_events_reach_the_unit_they_are_for(topology: Topology) -> None:
     post, house = Party("tj", "panji-poyon"), house_of("tj")
-    for event_type in (EventType.RECEIPT, EventType.BEACON, EventType.MANIFEST_ANSWER, EventType.CRL):
+    for event_type in (
+        EventType.RECEIPT,
+        EventType.BEACON,
+        EventType.MANIFEST_ANSWER,
+        EventType.MANIFEST_REQUEST,
+        EventType.RECOVERY_ANSWER,
+        EventType.CRL,
+    ):
         assert _reached(topology, "af", routing_key(post, event_type, house_of("af"))) == {"tj-panji-poyon"}
-    for event_type in (EventType.BEACON, EventType.MANIFEST, EventType.CRL):
+    for event_type in (EventType.BEACON, EventType.MANIFEST, EventType.RECOVERY, EventType.WITHDRAWAL, EventType.CRL):
         assert _reached(topology, "af", routing_key(house, event_type, Party("af", "eshkashim"))) == {"tj-customs"}
     assert _reached(topology, "af", routing_key(post, EventType.EXPORT_DECLARATION, house_of("af"))) == set()
 
