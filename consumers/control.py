@@ -7,6 +7,7 @@ import binascii
 import threading
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import NamedTuple
 
 import structlog
 from sqlalchemy import Engine, text
@@ -16,7 +17,7 @@ from broker.bundle.pack import Route, control_event, pack
 from broker.ports import Broker, Message, Subscription
 from broker.trust.anchors import TrustStore
 from broker.trust.keys import Identity
-from consumers import parked
+from consumers import inbox, parked
 from consumers.answers import LEGAL_BASIS, PURPOSE
 from consumers.database import is_away
 from consumers.delivering import Outgoing
@@ -132,10 +133,11 @@ class ControlWorker:
 
     def _return_beacon(self, beacon: Beacon, route: Route) -> list[Message]:
         """Send a beacon home with our clock's time; while the database is away none goes home, and so nothing is sent again for it."""
-        if not answers(self._engine):
+        found = look_for(self._engine, route.source, beacon.epoch)
+        if found is None:
             log.warning("beacon.kept", source=route.source.urn, mark=beacon.mark, reason="the house's database does not answer")
             return []
-        return [returned_beacon(beacon, route, self._identity, self._environment(), self._clock())]
+        return [returned_beacon(beacon, route, self._identity, self._environment(), self._clock(), found.highest)]
 
     def _environment(self) -> str:
         return next(iter(self._expected.values())).environment
@@ -162,9 +164,12 @@ def _nothing(_: Sequence[str]) -> None:
     """No control event leaves a held row to finish."""
 
 
-def returned_beacon(beacon: Beacon, route: Route, identity: Identity, environment: str, moment: datetime) -> Message:
-    """The message that takes a post's beacon home: its mark, and when it was here by our clock."""
+def returned_beacon(
+    beacon: Beacon, route: Route, identity: Identity, environment: str, moment: datetime, highest: int | None = None
+) -> Message:
+    """The message that takes a post's beacon home: its mark, when it was here by our clock, and how far we hold the post's epoch."""
     house, post = route.destination, route.source
+    held = {} if beacon.epoch is None or highest is None else {"epoch": beacon.epoch, "highest": highest}
     raw = control_event(
         EventType.BEACON.value,
         house,
@@ -173,23 +178,29 @@ def returned_beacon(beacon: Beacon, route: Route, identity: Identity, environmen
         purpose=PURPOSE,
         legal_basis=LEGAL_BASIS,
         subject=f"beacon {beacon.mark}",
-        data={"mark": beacon.mark, "sent_at": utc_text(beacon.sent_at), "returned_at": utc_text(moment)},
+        data={"mark": beacon.mark, "sent_at": utc_text(beacon.sent_at), "returned_at": utc_text(moment), **held},
         now=moment,
     )
     return pack(Route(house, post, EventType.BEACON.value), [raw], [digest_of(raw)], identity, moment)
 
 
-def answers(engine: Engine) -> bool:
-    """Whether the database would load now: it answers, and it may be written."""
+class Found(NamedTuple):
+    """What the database said when it was asked: the highest sequence that it holds of an epoch, where it was asked for one."""
+
+    highest: int | None
+
+
+def look_for(engine: Engine, post: Party, epoch: str | None) -> Found | None:
+    """Ask how far we hold an epoch of a post; None where the database would not load now: it does not answer, or may not be written."""
     try:
         with engine.begin() as connection:  # on SQLite this takes the write lock
-            if connection.dialect.name == "postgresql":
-                return str(connection.execute(text("SHOW transaction_read_only")).scalar_one()) == "off"
-            return True
+            if connection.dialect.name == "postgresql" and connection.execute(text("SHOW transaction_read_only")).scalar_one() != "off":
+                return None
+            return Found(None if epoch is None else inbox.highest(connection, post.urn, epoch))
     except Exception as error:
         if not is_away(error):
             raise
-        return False
+        return None
 
 
 def expectations(country: str, lanes: Sequence[str], environment: str) -> dict[str, Expected]:

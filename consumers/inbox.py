@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, select, update
+from sqlalchemy import Connection, Row, Select, bindparam, select, update
 
 from broker.trust.signing import Signatory
 from consumers.columns import json_text
@@ -78,6 +78,19 @@ def look_up(connection: Connection, ids: Sequence[str], places: Iterable[Place])
         for row in connection.execute(at_place):
             found.setdefault(row.event_id, _known(row))
     return list(found.values())
+
+
+def highest(connection: Connection, source: str, epoch: str) -> int:
+    """The highest sequence held of any stream of this epoch from this post (URN), 0 for none.
+
+    The unique index begins with (epoch, sequence) and holds the source: one step from the end of the epoch, however many rows there are.
+    """
+    return connection.execute(highest_of(source, epoch)).scalar() or 0
+
+
+def highest_of(source: str, epoch: str) -> Select[Any]:
+    """The question of `highest`; tests look at its plan."""
+    return select(inbox.c.sequence).where(inbox.c.epoch == epoch, inbox.c.source == source).order_by(inbox.c.sequence.desc()).limit(1)
 
 
 def write_rows(connection: Connection, rows: Sequence[InboxRow], decided_at_utc: datetime) -> None:

@@ -143,7 +143,9 @@ def record_beacons(connection: Connection, sent: Sequence[BeaconSent], returned:
         # A mark that was never sent is nobody's beacon: the row of another outbox, or a lie.
         if row is None or not row.returned_mark < home.mark <= row.sent_mark:
             continue
-        values = {"returned_mark": home.mark, "returned_at_utc": home.returned_at_utc}
+        values: dict[str, Any] = {"returned_mark": home.mark, "returned_at_utc": home.returned_at_utc}
+        if home.highest is not None:
+            values |= {"highest_epoch": home.epoch, "highest": home.highest}
         if home.mark == row.sent_mark and home.house_at_utc is not None:
             midpoint = row.sent_at_utc + (home.returned_at_utc - row.sent_at_utc) / 2
             values["skew_seconds"] = (home.house_at_utc - midpoint).total_seconds()

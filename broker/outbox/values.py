@@ -111,12 +111,17 @@ class BeaconSent:
 
 @dataclass(frozen=True, slots=True)
 class BeaconReturned:
-    """A beacon come home at `returned_at_utc` by our clock, having stood at the house at `house_at_utc` by its clock."""
+    """A beacon come home at `returned_at_utc` by our clock, having stood at the house at `house_at_utc` by its clock.
+
+    `highest`: the highest sequence that the house held of `epoch` then; 0 for none, None where it does not say.
+    """
 
     destination: str
     mark: int
     house_at_utc: datetime | None
     returned_at_utc: datetime
+    epoch: str | None = None
+    highest: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +161,10 @@ class Recorded:
 
 @dataclass(frozen=True, slots=True)
 class BeaconState:
-    """What is known of one destination's beacon; mark 0: none was sent or came back. Skew: the house's clock minus ours, seconds."""
+    """What is known of one destination's beacon; mark 0: none was sent or came back. Skew: the house's clock minus ours, seconds.
+
+    `highest`: the highest sequence of our epoch `highest_epoch` that the house said to hold, with the last beacon that came home.
+    """
 
     destination: str
     sent_mark: int = 0
@@ -164,6 +172,8 @@ class BeaconState:
     returned_mark: int = 0
     returned_at_utc: datetime | None = None
     skew_seconds: float | None = None
+    highest_epoch: str | None = None
+    highest: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -84,7 +84,7 @@ class Mailbox:
                 for answer in said.answers
             )
         elif isinstance(said, Beacon):
-            arrived.returned.append(BeaconReturned(house, said.mark, said.returned_at, now))
+            arrived.returned.append(BeaconReturned(house, said.mark, said.returned_at, now, said.epoch, said.highest))
         elif isinstance(said, Crl):
             self._take_crl(said)
         else:

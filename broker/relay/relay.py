@@ -266,7 +266,7 @@ class Relay:
             purpose=PURPOSE,
             legal_basis=LEGAL_BASIS,
             subject=f"beacon {beacon.mark}",
-            data=Beacon(mark=beacon.mark, sent_at=beacon.sent_at_utc),
+            data=Beacon(mark=beacon.mark, sent_at=beacon.sent_at_utc, epoch=self._outbox.epoch),
             now=beacon.sent_at_utc,
         )
         route = Route(self._party, house, EventType.BEACON.value)

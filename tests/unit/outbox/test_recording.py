@@ -120,6 +120,16 @@ def test_beacon_marks_only_rise_and_the_skew_is_measured(outbox: Outbox, clock: 
     assert (outbox.beacons()[0].sent_mark, outbox.beacons()[0].returned_mark) == (2, 1)
 
 
+def test_what_a_beacon_says_of_the_house_is_kept_with_its_epoch(outbox: Outbox, clock: HandClock) -> None:
+    sent = clock()
+    outbox.record(Occurrences(sent=[BeaconSent(HOUSE.urn, 1, sent)]))
+    outbox.record(Occurrences(returned=[BeaconReturned(HOUSE.urn, 1, sent, sent, outbox.epoch, 17)]))
+    (state,) = outbox.beacons()
+    assert (state.highest_epoch, state.highest) == (outbox.epoch, 17)
+    outbox.record(Occurrences(sent=[BeaconSent(HOUSE.urn, 2, sent)], returned=[BeaconReturned(HOUSE.urn, 1, sent, sent, outbox.epoch, 99)]))
+    assert outbox.beacons()[0].highest == 17  # an old beacon says nothing new
+
+
 def test_parked_control_messages_are_counted_by_their_digest_and_bounded(outbox: Outbox, clock: HandClock) -> None:
     one = ParkedControl(bytes(32), "af", "jws-signature")
     outbox.record(Occurrences(parked=[one, one]))

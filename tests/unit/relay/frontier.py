@@ -66,7 +66,7 @@ class House:
             for opened in bundle.events if self.returns_beacons else ():
                 beacon = Beacon.model_validate(opened.event.data)
                 data = {"mark": beacon.mark, "sent_at": opened.event.data["sent_at"], "returned_at": opened.event.data["sent_at"]}
-                self.say(EventType.BEACON, data)
+                self.say(EventType.BEACON, data | {"epoch": beacon.epoch, "highest": len(self.seen)})
             self._control.ack([delivery])
 
     def answer(self, events: Sequence[OpenEvent], fate: Fate | None = None) -> None:

@@ -167,6 +167,13 @@ def test_marks_rise_through_restarts(frontier: Frontier) -> None:
     assert frontier.outbox.beacons()[0].returned_mark >= marks[-1]
 
 
+def test_a_beacon_tells_the_house_our_epoch_and_brings_home_how_far_it_holds_it(frontier: Frontier) -> None:
+    frontier.outbox.accept(drafts(7))
+    frontier.turns(3, seconds=11)
+    (state,) = frontier.outbox.beacons()
+    assert (state.highest_epoch, state.highest) == (frontier.outbox.epoch, 7)
+
+
 def test_a_broker_that_is_away_loses_nothing(frontier: Frontier, monkeypatch: pytest.MonkeyPatch) -> None:
     times = hand_time(monkeypatch)
     frontier.outbox.accept(drafts(700))
