@@ -180,6 +180,9 @@ class MemoryBroker:
         """Whether it was not closed."""
         return not self._closed
 
+    def renew(self) -> None:
+        """Nothing to do: there is no connection."""
+
     def close(self) -> None:
         """Close; what was not acknowledged goes back."""
         self._closed = True

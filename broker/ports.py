@@ -72,5 +72,11 @@ class Broker(Protocol):
     def connected(self) -> bool:
         """Whether publishing works at this moment, as far as this side knows."""
 
+    def renew(self) -> None:
+        """Connect anew, with the key and certificate as they are on disk now, once what is in hand is finished. Returns at once.
+
+        Nothing is lost; what was delivered and is not acknowledged within some seconds is delivered again.
+        """
+
     def close(self) -> None:
         """Close the connections; what is unconfirmed ends LOST, what is unacknowledged is redelivered later."""

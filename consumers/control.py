@@ -16,7 +16,7 @@ from broker.bundle.open import Expected, OpenBundle, OpenEvent, open_message
 from broker.bundle.pack import Route, control_event, pack
 from broker.ports import Broker, Message, Subscription
 from broker.trust.anchors import TrustStore
-from broker.trust.keys import Identity
+from broker.trust.keys import Identity, Signer
 from consumers import inbox, parked
 from consumers.answers import LEGAL_BASIS, PURPOSE
 from consumers.database import is_away
@@ -47,7 +47,7 @@ class ControlWorker:
         engine: Engine,
         trust: TrustStore,
         expected: Mapping[str, Expected],
-        identity: Identity,
+        signer: Signer,
         brokers: Mapping[str, Broker],
         stop: threading.Event,
         clock: Clock = now_utc,
@@ -55,7 +55,7 @@ class ControlWorker:
         self._engine = engine
         self._trust = trust
         self._expected = expected
-        self._identity = identity
+        self._signer = signer
         self._stop = stop
         self._clock = clock
         self._arrived = threading.Event()
@@ -137,7 +137,7 @@ class ControlWorker:
         if found is None:
             log.warning("beacon.kept", source=route.source.urn, mark=beacon.mark, reason="the house's database does not answer")
             return []
-        return [returned_beacon(beacon, route, self._identity, self._environment(), self._clock(), found.highest)]
+        return [returned_beacon(beacon, route, self._signer.identity, self._environment(), self._clock(), found.highest)]
 
     def _environment(self) -> str:
         return next(iter(self._expected.values())).environment

@@ -10,11 +10,12 @@ from sqlalchemy import Engine
 
 from broker.amqp import connect
 from broker.daemon import supervise
+from broker.freshness import Freshness
 from broker.ports import Broker
 from broker.settings.code_lists import apply_lists
 from broker.settings.model import House, Settings
 from broker.trust.anchors import TrustStore
-from broker.trust.keys import Identity
+from broker.trust.keys import Identity, Signer, own_identity
 from consumers.control import ControlWorker, expectations
 from consumers.database import open_engine
 from consumers.migrations import make_ready
@@ -26,8 +27,6 @@ from schemas.errors import SettingsError
 
 log = structlog.get_logger()
 
-RELOAD_SECONDS = 1.0
-
 
 def run_house(settings: Settings, stop: threading.Event) -> None:
     """Run the customs house until `stop` is set: then the batches in hand are finished and what was only taken goes back.
@@ -38,15 +37,16 @@ def run_house(settings: Settings, stop: threading.Event) -> None:
     house = house_of(settings)
     apply_lists(settings.code_lists)
     consumers = [load_consumer(configured) for configured in house.consumers]
-    identity = Identity.load(house.key, house.certificate)
+    signer = Signer(own_identity(settings.house_party, house))
     trust = TrustStore.of(settings)
     engine = open_engine(house.database)
     patiently(lambda: make_ready(engine), engine, stop)
     brokers = {lane: connect(settings, lane, settings.house_party, house) for lane in settings.lanes}
     try:
-        workers = make_workers(settings, consumers=consumers, engine=engine, trust=trust, identity=identity, brokers=brokers, stop=stop)
+        workers = make_workers(settings, consumers=consumers, engine=engine, trust=trust, signer=signer, brokers=brokers, stop=stop)
         log.info("house.started", country=settings.country, consumers=[consumer.queue for consumer in consumers], lanes=settings.lanes)
-        workers["trust"] = lambda: _keep_fresh(trust, stop)
+        fresh = Freshness(trust, settings.house_party, house, lambda renewed: _sign_with(renewed, signer, brokers))
+        workers["trust"] = lambda: fresh.run(stop)
         supervise(workers, stop)
         log.info("house.stopped", country=settings.country)
     finally:
@@ -61,7 +61,7 @@ def make_workers(
     consumers: Sequence[Consumer],
     engine: Engine,
     trust: TrustStore,
-    identity: Identity,
+    signer: Signer,
     brokers: Mapping[str, Broker],
     stop: threading.Event,
 ) -> dict[str, Callable[[], None]]:
@@ -70,10 +70,10 @@ def make_workers(
     workers: dict[str, Callable[[], None]] = {}
     for consumer in consumers:
         pipeline = Pipeline(consumer, engine, trust, expected, stop)
-        worker = Worker(pipeline, settings.house_party, settings.environment, identity, brokers)
+        worker = Worker(pipeline, settings.house_party, settings.environment, signer, brokers)
         worker.open()  # here and not in its thread: a lane's first subscription is one thread's affair
         workers[worker.name] = worker.run
-    control = ControlWorker(engine=engine, trust=trust, expected=expected, identity=identity, brokers=brokers, stop=stop)
+    control = ControlWorker(engine=engine, trust=trust, expected=expected, signer=signer, brokers=brokers, stop=stop)
     control.open()
     workers[control.name] = control.run
     return workers
@@ -86,6 +86,8 @@ def house_of(settings: Settings) -> House:
     return settings.house
 
 
-def _keep_fresh(trust: TrustStore, stop: threading.Event) -> None:
-    while not stop.wait(RELOAD_SECONDS):
-        trust.reload()
+def _sign_with(renewed: Identity, signer: Signer, brokers: Mapping[str, Broker]) -> None:
+    """Sign with a renewed pair from now on, and have the connections made anew with it."""
+    signer.identity = renewed
+    for broker in brokers.values():
+        broker.renew()

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 import structlog
 
 from broker.ports import Broker, Subscription
-from broker.trust.keys import Identity
+from broker.trust.keys import Signer
 from consumers import held
 from consumers.answers import Answered, receipts
 from consumers.delivering import Outgoing
@@ -34,11 +34,11 @@ LAST_CONFIRMS_SECONDS = 4.0  # how long a stopping worker waits for its last rec
 class Worker:
     """A consumer at work, over all lanes, in the thread that calls `run`."""
 
-    def __init__(self, pipeline: Pipeline, house: Party, environment: str, identity: Identity, brokers: Mapping[str, Broker]) -> None:
+    def __init__(self, pipeline: Pipeline, house: Party, environment: str, signer: Signer, brokers: Mapping[str, Broker]) -> None:
         self._pipeline = pipeline
         self._house = house
         self._environment = environment
-        self._identity = identity
+        self._signer = signer
         self._arrived = threading.Event()
         self._queue = f"{house.unit}.{pipeline.consumer.queue}"
         self._brokers = brokers
@@ -110,7 +110,7 @@ class Worker:
         return batch
 
     def _answer(self, answers: Sequence[Answered], deliveries: Sequence[InHand]) -> None:
-        made = receipts(answers, self._house, self._environment, self._identity, self._pipeline.clock())
+        made = receipts(answers, self._house, self._environment, self._signer.identity, self._pipeline.clock())
         self._outgoing.send(made, deliveries)
 
     def _try_held(self) -> bool:
@@ -120,7 +120,7 @@ class Worker:
         retried = try_again(self._pipeline)
         if not retried.answers:
             return False
-        made = receipts(retried.answers, self._house, self._environment, self._identity, self._pipeline.clock())
+        made = receipts(retried.answers, self._house, self._environment, self._signer.identity, self._pipeline.clock())
         self._outgoing.send(made, (), retried.finished_ids)
         return True
 

@@ -13,19 +13,19 @@ import structlog
 
 from broker.amqp import connect
 from broker.daemon import supervise
+from broker.freshness import Freshness
 from broker.outbox.store import Outbox
 from broker.relay.relay import Relay
 from broker.settings.code_lists import apply_lists
-from broker.settings.model import KeyPair, Settings
+from broker.settings.model import Settings
 from broker.trust.anchors import TrustStore
-from broker.trust.keys import Identity
+from broker.trust.keys import Identity, own_identity
 from producers.formats.registry import load_formats
 from producers.intake import Intake
 from producers.life import open_outbox
 from producers.sources.directory import WatchedDirectory, watch
-from schemas.errors import SettingsError, UnavailableError
+from schemas.errors import UnavailableError
 
-RELOAD_SECONDS = 1.0
 FREE_AGAIN_SECONDS = 0.5
 
 log = structlog.get_logger()
@@ -42,12 +42,13 @@ def run_post(settings: Settings, name: str, stop: threading.Event) -> None:
         intake = Intake(settings, party, outbox)
         directory = WatchedDirectory(settings.posts[name].watch, intake, load_formats())
         relay, trust = opened.enter_context(relay_of(settings, name, outbox))
+        fresh = Freshness(trust, party, settings.posts[name], relay.sign_with)
         log.info("post.started", post=party.urn, epoch=outbox.epoch, watch=str(settings.posts[name].watch))
         supervise(
             {
                 "intake": lambda: watch(directory, stop, relay.wake),
                 "relay": lambda: relay_when_free(relay, stop),
-                "trust": lambda: _keep_fresh(relay, trust, settings, name, stop),
+                "trust": lambda: fresh.run(stop),
             },
             stop,
         )
@@ -81,12 +82,7 @@ def relay_of(settings: Settings, name: str, outbox: Outbox) -> Iterator[tuple[Re
 
 def identity_of(settings: Settings, name: str) -> Identity:
     """Load a post's key and certificate; SettingsError where they are not a pair, or another unit's."""
-    post, party = settings.posts[name], settings.post_party(name)
-    identity = Identity.load(post.key, post.certificate)
-    if identity.party != party:
-        text = f"the certificate speaks for another unit than {party.urn}: issue one with 'panj pki issue --unit {name}'"
-        raise SettingsError("certificate-name", text, field=str(post.certificate), value=identity.urn)
-    return identity
+    return own_identity(settings.post_party(name), settings.posts[name])
 
 
 def relay_when_free(relay: Relay, stop: threading.Event) -> None:
@@ -102,31 +98,3 @@ def relay_when_free(relay: Relay, stop: threading.Event) -> None:
                 log.warning("relay.waiting", code=error.code, reason=str(error))
             told = True
             stop.wait(FREE_AGAIN_SECONDS)
-
-
-def _keep_fresh(relay: Relay, trust: TrustStore, settings: Settings, name: str, stop: threading.Event) -> None:
-    """Take up changed anchors and CRLs, and our own renewed certificate, without a restart."""
-    pair = settings.posts[name]
-    known = _marks_of(pair)
-    while not stop.wait(RELOAD_SECONDS):
-        trust.reload()
-        if (marks := _marks_of(pair)) == known:
-            continue
-        known = marks
-        try:
-            relay.identity = identity_of(settings, name)
-        except SettingsError as error:  # half renewed, or wrong: the pair that we have goes on signing
-            log.warning("certificate.unusable", code=error.code, reason=str(error))
-        else:
-            log.info("certificate.renewed", not_after=relay.identity.not_after_utc.isoformat(), fingerprint=relay.identity.fingerprint)
-
-
-def _marks_of(pair: KeyPair) -> list[tuple[int, int] | None]:
-    marks: list[tuple[int, int] | None] = []
-    for path in (pair.key, pair.certificate):
-        try:
-            found = path.stat()
-            marks.append((found.st_ino, found.st_mtime_ns))
-        except OSError:
-            marks.append(None)
-    return marks

@@ -6,7 +6,9 @@ What is said over it stands in `publishing` and `consuming`; both hand their wor
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
+from functools import partial
 from typing import Protocol
 
 import pika
@@ -22,6 +24,8 @@ from schemas.errors import PanjError
 log = structlog.get_logger()
 
 _WAITS = wait_exponential_jitter(multiplier=0.2, max=30, jitter=0.5)
+RENEW_SECONDS = 10.0  # how long a connection that is made anew waits for what is in hand on it
+_LOOK_SECONDS = 0.05
 _TOLD_EACH = 10  # of a long outage, every tenth attempt is logged
 
 
@@ -30,6 +34,12 @@ class Talk(Protocol):
 
     def opened(self, connection: pika.SelectConnection) -> None:
         """The connection stands: open channels."""
+
+    def rest(self) -> None:
+        """Begin nothing new: the connection is about to be made anew."""
+
+    def resting(self) -> bool:
+        """Whether nothing is in hand any more."""
 
     def closed(self) -> None:
         """The connection is gone, with all that was not confirmed or acknowledged; or another attempt at one failed."""
@@ -47,6 +57,7 @@ class Connection:
         self._loop: IOLoop | None = None
         self._connection: pika.SelectConnection | None = None
         self._stands = False
+        self._renewing = False
         self._attempts = 0
         self.trouble: str | None = None
         self._thread = threading.Thread(target=self._run, name=f"amqp {purpose} {target.virtual_host}", daemon=True)
@@ -64,6 +75,28 @@ class Connection:
                 return False
             self._loop.add_callback_threadsafe(work)
             return True
+
+    def renew(self) -> None:
+        """Make the connection anew once what is in hand on it is finished, or after `RENEW_SECONDS`. Returns at once.
+
+        Where none stands there is nothing to do: the next one reads the key files anyway.
+        """
+        self.call(self._begin_renewal)
+
+    def _begin_renewal(self) -> None:
+        connection = self._connection
+        if connection is not None and connection.is_open and not self._renewing:
+            self._renewing = True
+            self._talk.rest()
+            self._renew_when_resting(connection, time.monotonic() + RENEW_SECONDS)
+
+    def _renew_when_resting(self, connection: pika.SelectConnection, until: float) -> None:
+        if not connection.is_open:
+            return
+        if self._talk.resting() or time.monotonic() >= until:
+            connection.close()
+        else:
+            connection.ioloop.call_later(_LOOK_SECONDS, partial(self._renew_when_resting, connection, until))
 
     def close(self) -> None:
         """Close the connection and end its thread, within a few seconds."""
@@ -118,8 +151,11 @@ class Connection:
             connection.close()
 
     def _ended(self, loop: IOLoop, error: BaseException) -> None:
-        if not self._closing.is_set():
+        if self._renewing and isinstance(error, pika.exceptions.ConnectionClosedByClient):
+            log.info("connection.renewed", purpose=self._purpose, lane=self._target.virtual_host)
+        elif not self._closing.is_set():
             self._note(_words_of(error))
+        self._renewing = False
         loop.stop()
 
     def _note(self, why: str) -> None:

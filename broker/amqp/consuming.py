@@ -51,6 +51,10 @@ class Consuming:
             channels = [subscription.trouble for subscription in self._subscriptions]
         return self._connection.trouble or next((trouble for trouble in channels if trouble), None)
 
+    def renew(self) -> None:
+        """Connect anew once all that was delivered is acknowledged; what is not by then is delivered again."""
+        self._connection.renew()
+
     def close(self) -> None:
         """Close; what was not acknowledged goes back to its queue."""
         self._connection.close()
@@ -62,6 +66,18 @@ class Consuming:
             subscriptions = list(self._subscriptions)
         for subscription in subscriptions:
             subscription.start(connection)
+
+    def rest(self) -> None:
+        """Take no more deliveries."""
+        with self._lock:
+            subscriptions = list(self._subscriptions)
+        for subscription in subscriptions:
+            subscription.rest()
+
+    def resting(self) -> bool:
+        """Whether all deliveries are acknowledged."""
+        with self._lock:
+            return all(subscription.resting for subscription in self._subscriptions)
 
     def closed(self) -> None:
         """The connection is gone: the broker delivers again what was not acknowledged."""
@@ -103,6 +119,7 @@ class QueueSubscription:
         # From here on only the connection's thread touches these.
         self._life = 0
         self._channel: Channel | None = None
+        self._consumer = ""
         self._unacknowledged: deque[int] = deque()
         self._finished: set[int] = set()
         self._keeper = ChannelKeeper(f"consuming {queue}", self._channel_opened, self._channel_closed)
@@ -149,6 +166,16 @@ class QueueSubscription:
         self._keeper.stop()
         self._abandon()
 
+    def rest(self) -> None:
+        """Have the broker deliver no more."""
+        if self._channel is not None and self._channel.is_open and self._consumer:
+            self._channel.basic_cancel(self._consumer, callback=lambda _: None)
+
+    @property
+    def resting(self) -> bool:
+        """Whether all that was delivered is acknowledged."""
+        return not self._unacknowledged
+
     def _channel_opened(self, channel: Channel) -> None:
         self._life += 1
         self._channel = channel
@@ -157,7 +184,7 @@ class QueueSubscription:
         channel.basic_qos(prefetch_count=self._prefetch, callback=lambda _: self._consume(channel))
 
     def _consume(self, channel: Channel) -> None:
-        channel.basic_consume(self._queue, partial(self._delivered, self._life), callback=self._consuming)
+        self._consumer = channel.basic_consume(self._queue, partial(self._delivered, self._life), callback=self._consuming)
 
     def _consuming(self, _: Method[Basic.ConsumeOk]) -> None:
         self._keeper.works()
@@ -174,6 +201,7 @@ class QueueSubscription:
 
     def _abandon(self) -> None:
         self._channel = None
+        self._consumer = ""
         self._unacknowledged.clear()
         self._finished.clear()
         with self._some:

@@ -41,6 +41,12 @@ class RabbitLane:
         """What is wrong with this lane, in the broker's words where there are some; None where all is well."""
         return self._publishing.trouble or (self._consuming.trouble if self._consuming else None)
 
+    def renew(self) -> None:
+        """Connect anew with the pair as it is on disk now, each connection once what is in hand on it is finished. Returns at once."""
+        self._publishing.renew()
+        if self._consuming is not None:
+            self._consuming.renew()
+
     def close(self) -> None:
         """Close both connections; what is unconfirmed ends LOST, what is unacknowledged is redelivered later."""
         if self._consuming is not None:

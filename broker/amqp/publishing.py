@@ -55,6 +55,7 @@ class Publishing:
         self._channel: Channel | None = None
         self._keeper = ChannelKeeper("publishing", self._channel_opened, self._channel_closed)
         self.blocked = False
+        self._resting = False
         self._connection = Connection(target, "publishing", self)
 
     def publish(self, messages: Sequence[Message]) -> list[Future[Published]]:
@@ -84,6 +85,10 @@ class Publishing:
             return "the broker blocks publishers: an alarm of memory or disk"
         return self._connection.trouble or self._keeper.trouble
 
+    def renew(self) -> None:
+        """Connect anew once all that is outstanding is confirmed; what is published meanwhile waits for it."""
+        self._connection.renew()
+
     def close(self) -> None:
         """Close; what is unconfirmed ends LOST."""
         with self._lock:
@@ -94,6 +99,7 @@ class Publishing:
     def opened(self, connection: pika.SelectConnection) -> None:
         """The connection stands."""
         self.blocked = False
+        self._resting = False
         connection.add_on_connection_blocked_callback(lambda *_: self._block(True))
         connection.add_on_connection_unblocked_callback(lambda *_: self._block(False))
         self._keeper.start(connection)
@@ -105,6 +111,14 @@ class Publishing:
         self._channel = None
         self._end_outstanding(Published.LOST)
         self._expire_waiting()
+
+    def rest(self) -> None:
+        """Hand nothing more to the broker."""
+        self._resting = True
+
+    def resting(self) -> bool:
+        """Whether all that was handed over is confirmed."""
+        return not self._outstanding
 
     def _block(self, blocked: bool) -> None:
         self.blocked = blocked
@@ -136,7 +150,7 @@ class Publishing:
 
     def _pump(self) -> None:
         channel = self._channel
-        while channel is not None and channel.is_open and not self.blocked:
+        while channel is not None and channel.is_open and not self.blocked and not self._resting:
             if self._outstanding and (len(self._outstanding) >= OUTSTANDING or self._outstanding_bytes >= OUTSTANDING_BYTES):
                 return
             with self._lock:

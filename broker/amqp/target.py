@@ -10,6 +10,7 @@ import pika
 from pika.credentials import ExternalCredentials, PlainCredentials
 
 from broker.settings.model import KeyPair, Settings
+from broker.trust.keys import fitting_certificate
 from schemas.errors import SettingsError
 from schemas.names import Party
 
@@ -83,8 +84,8 @@ def _tls(login: Password | Certificate) -> pika.SSLOptions | None:
     try:
         context = ssl.create_default_context(ssl.Purpose.SERVER_AUTH, cafile=str(login.ca))
         context.minimum_version = ssl.TLSVersion.TLSv1_2
-        context.load_cert_chain(login.pair.certificate, login.pair.key)
-    except (OSError, ssl.SSLError) as error:
+        context.load_cert_chain(fitting_certificate(login.pair), login.pair.key)
+    except (OSError, ssl.SSLError, SettingsError) as error:
         raise SettingsError(
             "amqp-certificate-unusable", f"the authority, certificate or key cannot be used: {error}", value=login.pair.certificate
         ) from None

@@ -57,7 +57,7 @@ class Relay:
         clock: Clock = now_utc,
         lease_seconds: float = LEASE_SECONDS,
     ) -> None:
-        self.identity = identity  # what is signed from now on is signed with it: replace it after a renewal
+        self.identity = identity
         self._party = party
         self._environment = settings.environment
         self._outbox = outbox
@@ -98,6 +98,12 @@ class Relay:
     def wake(self) -> None:
         """Have a turn now: something was accepted, came home or was confirmed."""
         self._awake.set()
+
+    def sign_with(self, identity: Identity) -> None:
+        """Sign with a renewed pair from now on, and have the connections made anew with it."""
+        self.identity = identity
+        for broker in self._brokers.values():
+            broker.renew()
 
     def quiet(self) -> bool:
         """Whether nothing waits and nothing is in flight; an event HELD over there is quiet."""
@@ -253,7 +259,7 @@ class Relay:
             text = f"the clock stands before the last accepted event ({utc_text(newest_utc)}): set the clock, then it goes on"
             raise UnavailableError("clock-behind", text, value=utc_text(now))
         if now >= self.identity.not_after_utc:
-            text = 'our own certificate has expired, nobody would believe it: renew it with "panj pki renew", then restart'
+            text = 'our own certificate has expired, nobody would believe it: renew it with "panj pki renew", then it goes on by itself'
             raise UnavailableError("certificate-expired", text, value=utc_text(self.identity.not_after_utc))
 
     def _beacon_message(self, beacon: BeaconSent) -> Message:

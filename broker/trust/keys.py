@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import base64
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -18,6 +17,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from broker.settings.model import KeyPair
 from schemas.errors import ConflictError, PanjError, SettingsError, UsageError
 from schemas.limits import CHAIN_CERTIFICATES
 from schemas.names import Party
@@ -128,11 +128,8 @@ class Identity:
         During a renewal the new certificate may for a moment still lie beside the old one as `<certificate>.new`; it is taken if it fits.
         """
         private = read_key(key)
-        for path in _candidates(certificate):
-            chain = read_certificates(path)
-            if chain[0].public_key() == private.public_key():
-                return cls._of(private, chain, path)
-        raise SettingsError("key-mismatch", f"the certificate was not issued for the key {key.name}", field=str(certificate))
+        path, chain = _fitting(private, key, certificate)
+        return cls._of(private, chain, path)
 
     @classmethod
     def _of(cls, private: ec.EllipticCurvePrivateKey, chain: list[x509.Certificate], path: Path) -> Identity:
@@ -159,11 +156,34 @@ class Identity:
         )
 
 
-def _candidates(certificate: Path) -> Iterator[Path]:
-    yield certificate
+class Signer:
+    """Who signs for one unit now. A renewed `identity` is put in its place while the unit works: ask for it at each signature."""
+
+    def __init__(self, identity: Identity) -> None:
+        self.identity = identity
+
+
+def own_identity(party: Party, pair: KeyPair) -> Identity:
+    """Load the pair of one of our own units; SettingsError where it is none, or speaks for another unit."""
+    identity = Identity.load(pair.key, pair.certificate)
+    if identity.party != party:
+        text = f"the certificate speaks for another unit than {party.urn}: issue one with 'panj pki issue --unit {party.name}'"
+        raise SettingsError("certificate-name", text, field=str(pair.certificate), value=identity.urn)
+    return identity
+
+
+def fitting_certificate(pair: KeyPair) -> Path:
+    """The file of the certificate that fits the key: its own place or, during a renewal, `<certificate>.new`; SettingsError for neither."""
+    return _fitting(read_key(pair.key), pair.key, pair.certificate)[0]
+
+
+def _fitting(private: ec.EllipticCurvePrivateKey, key: Path, certificate: Path) -> tuple[Path, list[x509.Certificate]]:
     new = certificate.with_name(certificate.name + ".new")
-    if new.exists():
-        yield new
+    for path in (certificate, new) if new.exists() else (certificate,):
+        chain = read_certificates(path)
+        if chain[0].public_key() == private.public_key():
+            return path, chain
+    raise SettingsError("key-mismatch", f"the certificate was not issued for the key {key.name}", field=str(certificate))
 
 
 def replace_pair(key: Path, certificate: Path, pem: bytes) -> None:

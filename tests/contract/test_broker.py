@@ -185,6 +185,27 @@ def test_acknowledging_out_of_order_finishes_exactly_those(lane: Lane) -> None:
     assert sorted(bodies(left)) == [b"event 2", b"event 4", b"event 9"]
 
 
+def test_connecting_anew_under_load_loses_nothing_and_delivers_nothing_twice(lane: Lane) -> None:
+    broker = lane.open()
+    subscription = broker.subscribe("record", 100)
+    outcomes: list[Published] = []
+    publishing = threading.Thread(target=lambda: outcomes.extend(publish(broker, 3_000)))
+    publishing.start()
+    taken: list[Delivery] = []
+    renewed = False
+    end = time.monotonic() + 60
+    while len(taken) < 3_000 and time.monotonic() < end:
+        deliveries = subscription.take(50, 0.2)
+        subscription.ack(deliveries)
+        taken += deliveries
+        if len(taken) > 500 and not renewed:
+            broker.renew()
+            renewed = True
+    publishing.join()
+    assert outcomes == [Published.CONFIRMED] * 3_000
+    assert sorted(bodies(taken)) == sorted(f"event {number}".encode() for number in range(3_000))
+
+
 def test_after_close_nothing_is_promised(lane: Lane) -> None:
     broker = lane.open()
     broker.close()

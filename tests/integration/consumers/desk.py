@@ -13,6 +13,7 @@ from broker.bundle.open import Expected, OpenEvent, open_message
 from broker.bundle.pack import Route, control_event, pack
 from broker.memory import MemoryExchange
 from broker.trust.anchors import TrustStore
+from broker.trust.keys import Signer
 from consumers.control import ControlWorker
 from schemas.event import digest_of, utc_text
 from schemas.names import EventType
@@ -36,7 +37,7 @@ class ControlDesk:
             engine=engine,
             trust=frontier.trust,
             expected=frontier.expected,
-            identity=frontier.house_identity,
+            signer=Signer(frontier.house_identity),
             brokers={"tj": here.broker()},
             stop=threading.Event(),
         )

@@ -14,6 +14,7 @@ from sqlalchemy import Engine, text
 from broker.bundle.open import Expected, open_message
 from broker.memory import MemoryExchange
 from broker.trust.anchors import TrustStore
+from broker.trust.keys import Signer
 from consumers.context import Batch, Context
 from consumers.loaders.record import load_record
 from consumers.pipeline import Pipeline
@@ -37,7 +38,7 @@ class Lane:
 
     def worker(self, pipeline: Pipeline) -> Worker:
         """A worker that has begun to take."""
-        made = Worker(pipeline, HOUSE, "test", self.frontier.house_identity, {"tj": self.here.broker()})
+        made = Worker(pipeline, HOUSE, "test", Signer(self.frontier.house_identity), {"tj": self.here.broker()})
         made.open()
         return made
 
