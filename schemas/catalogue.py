@@ -71,6 +71,11 @@ _ENTRIES: tuple[str | Entry, ...] = (
     Entry("trust-not-yet-valid", "a certificate of the chain is not valid yet at the receiver's clock", Actor.RECEIVER_OPERATOR),
     Entry("trust-expired", "a certificate of the chain has expired", Actor.SENDER_OPERATOR),
     Entry("trust-revoked", "a certificate of the chain is on its authority's CRL", Actor.SENDER_OPERATOR),
+    Entry(
+        "trust-crl-stale",
+        "the authority's newest CRL ran out, days of grace included: its units speak again with the next",
+        Actor.SENDER_OPERATOR,
+    ),
     Entry("crl-invalid", "not a whole CRL with a number, signed by its authority", Actor.SENDER_OPERATOR),
     Entry("key-exists", "a private key would be overwritten", Actor.OPERATOR),
     Entry("key-mode", "others than its owner may read a private key", Actor.OPERATOR),

@@ -17,6 +17,12 @@ DatabaseUrl = Annotated[
     str, Field(pattern=r"^(sqlite:///.|postgresql(\+psycopg)?://)", description="sqlite:///… or postgresql+psycopg://…")
 ]
 
+CRL_GRACE_DAYS = 7
+CrlGraceDays = Annotated[
+    int,
+    Field(strict=True, ge=0, le=365, description="how many days past its nextUpdate a CRL is still believed; then its units are parked"),
+]
+
 
 def _in_stream(event_type: EventType) -> EventType:
     if event_type not in STREAM_TYPES:
@@ -117,6 +123,7 @@ class Partner(_Table):
 
     anchor: Path
     crls: Path
+    crl_grace_days: CrlGraceDays = CRL_GRACE_DAYS
     loads: frozenset[StreamType] = Field(description="the types that its customs house takes")
     link: Link
     releases: tuple[Release, ...] = ()
@@ -127,6 +134,7 @@ class Home(_Table):
 
     anchor: Path
     crls: Path
+    crl_grace_days: CrlGraceDays = CRL_GRACE_DAYS
     releases: tuple[Release, ...] = ()
 
 

@@ -3,7 +3,7 @@
 Signatures over bundles are checked in `signing` with the key that a verdict gives. Paths are built by cryptography's own verifier
 (RFC 5280 section 6.1 with the checks of the CA/B profile for CA certificates); what is Panj's own rule is checked here:
 the anchor is the one of the country in the leaf's one URN, a P-256 key with digitalSignature, the receiver's clock ± tolerance, and
-the newest CRL.
+the newest CRL, which counts until some days after its nextUpdate and then speaks for nobody.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509 import verification
 
-from broker.settings.model import Settings
+from broker.settings.model import CRL_GRACE_DAYS, Home, Partner, Settings
 from broker.trust.crls import CrlShelf
 from broker.trust.keys import fingerprint_of, read_certificates, uris_of
 from schemas.errors import DistrustError, SettingsError
@@ -33,25 +33,30 @@ from schemas.names import Party
 
 log = structlog.get_logger()
 
+CRL_GRACE = timedelta(days=CRL_GRACE_DAYS)
 _VERDICTS = 4_096  # chains remembered: more than all units of all partners; a flood of strange ones only costs the memory of it
 _BROKEN = (ValueError, UnsupportedAlgorithm, x509.DuplicateExtension, x509.UnsupportedGeneralNameType, x509.InvalidVersion)
 
 
 @dataclass(frozen=True, slots=True)
 class Speaker:
-    """The verdict on a chain: it speaks for `urn` from `not_before_utc` to `not_after_utc` (of the whole path), with `key`."""
+    """The verdict on a chain: it speaks for `urn` from `not_before_utc` to `not_after_utc` (of the whole path), with `key`.
+
+    `stale_from_utc` is when the first of the CRLs held for the path has run out, days of grace included; None while none is held.
+    """
 
     urn: str
     country: str
     fingerprint: str
     not_before_utc: datetime
     not_after_utc: datetime
+    stale_from_utc: datetime | None
     key: ec.EllipticCurvePublicKey = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Expiry:
-    """When something of the trust store runs out: `kind` is `anchor` or `crl`; `state` is `current`, `expired` or `missing`."""
+    """When something of the trust store runs out: `kind` is `anchor` or `crl`; `state` is `current`, `expired`, `stale` or `missing`."""
 
     kind: str
     country: str
@@ -94,9 +99,18 @@ class _Anchor:
 class TrustStore:
     """Whom we believe. Safe to use from several threads; `reload` is cheap while no file has changed."""
 
-    def __init__(self, anchors: Mapping[str, Path], crls: Mapping[str, Path], tolerance_seconds: float = 300) -> None:
-        """Pin each country's anchor (one certificate in PEM); `crls` names each country's directory. SettingsError for a broken anchor."""
+    def __init__(
+        self,
+        anchors: Mapping[str, Path],
+        crls: Mapping[str, Path],
+        tolerance_seconds: float = 300,
+        crl_grace_days: Mapping[str, int] | None = None,
+    ) -> None:
+        """Pin each country's anchor (one certificate in PEM); `crls` names each country's directory, `crl_grace_days` how long one is
+        believed past its nextUpdate (`CRL_GRACE_DAYS` where it says nothing). SettingsError for a broken anchor.
+        """
         self._tolerance = timedelta(seconds=tolerance_seconds)
+        self._grace = {country: timedelta(days=days) for country, days in (crl_grace_days or {}).items()}
         self._lock = threading.Lock()
         self._anchors = {country: _Anchor(country, path) for country, path in anchors.items()}
         self._shelves = {country: CrlShelf(country, crls[country]) for country in anchors if country in crls}
@@ -107,11 +121,15 @@ class TrustStore:
     @classmethod
     def of(cls, settings: Settings) -> TrustStore:
         """The trust store that exchange.toml describes: every partner's anchor, and our own where the home lane is used."""
-        anchors = {country: partner.anchor for country, partner in settings.partners.items()}
-        crls = {country: partner.crls for country, partner in settings.partners.items()}
+        pinned: dict[str, Partner | Home] = dict(settings.partners)
         if settings.home is not None:
-            anchors[settings.country], crls[settings.country] = settings.home.anchor, settings.home.crls
-        return cls(anchors, crls, settings.clock_tolerance_seconds)
+            pinned[settings.country] = settings.home
+        return cls(
+            {country: each.anchor for country, each in pinned.items()},
+            {country: each.crls for country, each in pinned.items()},
+            settings.clock_tolerance_seconds,
+            {country: each.crl_grace_days for country, each in pinned.items()},
+        )
 
     def reload(self) -> bool:
         """Take up changed anchors and CRLs; say whether anything changed. Verdicts given before are then judged afresh."""
@@ -123,10 +141,11 @@ class TrustStore:
                     shelf.newest(self._anchors[country].certificate)
             return any(changed)
 
-    def speaker(self, x5c: Sequence[str], country: str | None, now_utc: datetime) -> Speaker:
+    def speaker(self, x5c: Sequence[str], country: str | None, now_utc: datetime, *, brings_crl: bool = False) -> Speaker:
         """Judge a chain as it travels (base64 of DER, leaf first); DistrustError `trust-…` says why it does not speak for anyone.
 
-        `country`, where given, is the only one that may speak. A verdict is remembered until the path expires or a file changes.
+        `country`, where given, is the only one that may speak. With `brings_crl` a stale CRL is no hindrance: who brings the next one
+        must be let in. A verdict is remembered until a file changes; what the clock says is judged each time.
         """
         chain = tuple(x5c)
         verdicts = self._verdicts  # a reload meanwhile swaps the dictionary: what is then stored in the old one is forgotten
@@ -139,6 +158,9 @@ class TrustStore:
         if country is not None and found.country != country:
             raise DistrustError("trust-country-mismatch", f"only {country} may speak here", field="x5c", value=found.urn)
         self._within(found.not_before_utc, found.not_after_utc, now_utc)
+        if not brings_crl and found.stale_from_utc is not None and now_utc - self._tolerance > found.stale_from_utc:
+            text = "the newest CRL of its authority ran out, days of grace included: who was revoked since is not known"
+            raise DistrustError("trust-crl-stale", text, field="x5c", value=found.stale_from_utc.isoformat())
         return found
 
     def take_crl(self, country: str, der: bytes) -> bool:
@@ -167,7 +189,7 @@ class TrustStore:
             raise last
 
     def expiries(self, now_utc: datetime) -> list[Expiry]:
-        """Anchors and CRLs (of the anchors) with the day they run out, for `panj status`. An expired CRL is an alarm, it parks nothing."""
+        """Anchors and CRLs (of the anchors) with the day they run out, for `panj status`. `stale`: a CRL past its days of grace."""
         with self._lock:
             found = []
             for country, anchor in sorted(self._anchors.items()):
@@ -178,7 +200,10 @@ class TrustStore:
                 if crl is None:
                     found.append(Expiry("crl", country, None, "missing"))
                 else:
-                    state = "expired" if crl.next_update_utc < now_utc else "current"
+                    grace = self._grace.get(country, CRL_GRACE)
+                    state = (
+                        "current" if now_utc <= crl.next_update_utc else "expired" if now_utc <= crl.next_update_utc + grace else "stale"
+                    )
                     found.append(Expiry("crl", country, crl.next_update_utc, state, crl.number))
             return found
 
@@ -196,21 +221,27 @@ class TrustStore:
             self._within(since, until, now_utc)
             _check_path(path, min(max(now_utc, since), until))
             with self._lock:
-                self._check_revocation(party.country, path)
-            return Speaker(party.urn, party.country, fingerprint_of(leaf), since, until, key)
+                stale_from = self._check_revocation(party.country, path)
+            return Speaker(party.urn, party.country, fingerprint_of(leaf), since, until, stale_from, key)
         except _BROKEN as error:
             raise DistrustError("trust-certificate-unreadable", f"a certificate is broken: {type(error).__name__}", field="x5c") from None
 
-    def _check_revocation(self, country: str, path: tuple[x509.Certificate, ...]) -> None:
+    def _check_revocation(self, country: str, path: tuple[x509.Certificate, ...]) -> datetime | None:
+        """Refuse a path with a revoked certificate; give when the first CRL held for it is stale, None where none is held."""
         for intermediate in path[1:-1]:
             self._intermediates.setdefault(country, {})[fingerprint_of(intermediate)] = intermediate
         shelf = self._shelves.get(country)
+        held = []
         for issued, issuer in itertools.pairwise(path):
             crl = shelf.newest(issuer) if shelf else None
-            if crl is not None and crl.revokes(issued.serial_number):
+            if crl is None:
+                continue
+            held.append(crl.next_update_utc)
+            if crl.revokes(issued.serial_number):
                 raise DistrustError(
                     "trust-revoked", "a certificate of the chain is revoked", field="x5c", value=f"{issued.serial_number:x}"
                 )
+        return min(held) + self._grace.get(country, CRL_GRACE) if held else None
 
     def _within(self, since: datetime, until: datetime, now_utc: datetime) -> None:
         if now_utc + self._tolerance < since:

@@ -112,8 +112,7 @@ class CrlShelf:
             found = next((crl for crl in candidates if crl.signed_by(issuer)), None)
             held = self._held.get(name)
             if found is not None and (held is None or found.number > held.number):
-                self._held[name] = found
-                log.info("crl.taken", country=self.country, number=found.number, next_update_utc=found.next_update_utc.isoformat())
+                self._hold(name, found)
             elif held is not None and (found is None or found.number < held.number):
                 log.warning("crl.rollback_ignored", country=self.country, held=held.number, found=found.number if found else None)
         return self._held.get(name)
@@ -121,7 +120,8 @@ class CrlShelf:
     def take(self, content: bytes, issuer: x509.Certificate) -> bool:
         """Keep a CRL that came over the wire, if its issuer signed it and it is newer than the one held; say whether it was.
 
-        DistrustError `crl-invalid` where it is none or this issuer did not sign it, SettingsError where it cannot be written.
+        DistrustError `crl-invalid` where it is none or this issuer did not sign it. Where it cannot be written it counts all the same,
+        until this process ends: who is revoked is not let in because a directory is read-only.
         """
         crl = Crl.parse(content)
         if not crl.signed_by(issuer):
@@ -129,13 +129,24 @@ class CrlShelf:
         held = self.newest(issuer)
         if held is not None and held.number >= crl.number:
             return False
+        name = fingerprint_of(issuer)
+        self._hold(name, crl)
         try:
             self.directory.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise SettingsError("file-unwritable", f"cannot make the directory: {error.strerror}", field=str(self.directory)) from None
-        write_atomically(self.directory / f"received-{fingerprint_of(issuer)[:12]}.crl", content)
+            write_atomically(self.directory / f"received-{name[:12]}.crl", content)
+        except (OSError, SettingsError) as error:
+            advice = f"let this user write {self.directory}, or the CRL is forgotten at the next start"
+            log.warning("crl.unkept", country=self.country, number=crl.number, reason=str(error), advice=advice)
         self.reload()
         return True
+
+    def all_held(self) -> list[Crl]:
+        """What is believed now, one list of each issuer that was ever looked up."""
+        return list(self._held.values())
+
+    def _hold(self, name: str, crl: Crl) -> None:
+        self._held[name] = crl
+        log.info("crl.taken", country=self.country, number=crl.number, next_update_utc=crl.next_update_utc.isoformat())
 
     def _files(self) -> Iterator[tuple[str, int, int, int]]:
         try:

@@ -62,11 +62,13 @@ def sign(digests: Sequence[bytes], identity: Identity, now_utc: datetime) -> str
     return jws
 
 
-def verify(jws: str, digests: Sequence[bytes], trust: TrustStore, now_utc: datetime, country: str | None = None) -> Signatory:
+def verify(
+    jws: str, digests: Sequence[bytes], trust: TrustStore, now_utc: datetime, country: str | None = None, *, brings_crl: bool = False
+) -> Signatory:
     """Check a JWS over these digests, cheapest checks first, and say who signed.
 
-    `country`, where given, is the only one whose units may have signed. Raises DistrustError with a code `jws-…` (form, digests,
-    signature) or `trust-…` (certificates).
+    `country`, where given, is the only one whose units may have signed; with `brings_crl` it may be one whose CRL is stale. Raises
+    DistrustError with a code `jws-…` (form, digests, signature) or `trust-…` (certificates).
     """
     if len(jws) > HEADER_BYTES:
         raise DistrustError("jws-too-long", f"longer than {HEADER_BYTES} characters", field="jws", value=len(jws))
@@ -78,7 +80,7 @@ def verify(jws: str, digests: Sequence[bytes], trust: TrustStore, now_utc: datet
         raise DistrustError("jws-form", "the signature must be 64 bytes in base64url", field="jws")
     header = _header(protected)
     _check_digests(header["sigD"], digests)
-    speaker = trust.speaker(header["x5c"], country, now_utc)
+    speaker = trust.speaker(header["x5c"], country, now_utc, brings_crl=brings_crl)
     try:
         speaker.key.verify(
             encode_dss_signature(int.from_bytes(signature[:32], "big"), int.from_bytes(signature[32:], "big")),

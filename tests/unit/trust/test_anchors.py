@@ -231,13 +231,62 @@ def test_an_issuer_that_may_not_sign_crls_is_not_believed(tmp_path: Path) -> Non
     assert trust.expiries(NOW)[1].state == "missing"
 
 
-def test_an_expired_crl_is_an_alarm_and_parks_nothing(trust: TrustStore, tmp_path: Path) -> None:
-    (tmp_path / "tj" / "1.crl").write_bytes(crl(ROOT, 3, until=NOW - timedelta(hours=1)))
+def test_an_expired_crl_is_an_alarm_at_once_and_parks_after_its_days_of_grace(trust: TrustStore, tmp_path: Path) -> None:
+    end, ran_out = leaf(ROOT), NOW - timedelta(hours=1)
+    (tmp_path / "tj" / "1.crl").write_bytes(crl(ROOT, 3, until=ran_out))
     trust.reload()
-    assert trust.speaker([leaf(ROOT).x5c], "tj", NOW).urn == URN
+    for _ in range(2):  # afresh and remembered
+        assert trust.speaker([end.x5c], "tj", NOW).urn == URN
+        assert trust.speaker([end.x5c], "tj", ran_out + timedelta(days=7, seconds=300)).urn == URN
+        assert refusal(trust, end, now=ran_out + timedelta(days=7, seconds=301)) == "trust-crl-stale"
     found = {(each.country, each.kind): each for each in trust.expiries(NOW)}
     assert (found["tj", "crl"].state, found["tj", "crl"].crl_number) == ("expired", 3)
     assert (found["af", "crl"].state, found["tj", "anchor"].state) == ("missing", "current")
+    assert {each.state for each in trust.expiries(NOW + timedelta(days=8)) if each.kind == "crl"} == {"stale", "missing"}
+
+
+def test_who_brings_a_crl_is_let_in_with_a_stale_one_and_ends_that(trust: TrustStore, tmp_path: Path) -> None:
+    end, later = leaf(ROOT), NOW + timedelta(days=40)
+    (tmp_path / "tj" / "1.crl").write_bytes(crl(ROOT, 3))
+    trust.reload()
+    assert refusal(trust, end, now=later) == "trust-crl-stale"
+    assert trust.speaker([end.x5c], "tj", later, brings_crl=True).urn == URN
+    assert trust.take_crl("tj", crl(ROOT, 4, until=later + timedelta(days=1)))
+    assert trust.speaker([end.x5c], "tj", later).urn == URN
+
+
+def test_who_is_revoked_or_expired_brings_no_crl(trust: TrustStore, tmp_path: Path) -> None:
+    end = leaf(ROOT)
+    (tmp_path / "tj" / "1.crl").write_bytes(crl(ROOT, 3, [end.certificate.serial_number]))
+    trust.reload()
+    for now, code in ((NOW, "trust-revoked"), (NOW + timedelta(days=200), "trust-expired")):
+        with pytest.raises(DistrustError) as caught:
+            trust.speaker([end.x5c], "tj", now, brings_crl=True)
+        assert caught.value.code == code
+
+
+def test_a_missing_crl_is_an_alarm_and_parks_nothing(trust: TrustStore) -> None:
+    assert trust.speaker([leaf(ROOT).x5c], "tj", NOW + timedelta(days=90)).stale_from_utc is None
+
+
+def test_the_days_of_grace_are_each_countrys_own(tmp_path: Path) -> None:
+    trust_in(tmp_path, tj=ROOT)
+    (tmp_path / "tj" / "1.crl").write_bytes(crl(ROOT, 3, until=NOW))
+    strict = TrustStore({"tj": tmp_path / "tj.pem"}, {"tj": tmp_path / "tj"}, 0, {"tj": 0})
+    end = leaf(ROOT)
+    assert strict.speaker([end.x5c], "tj", NOW).urn == URN
+    assert refusal(strict, end, now=NOW + timedelta(seconds=1)) == "trust-crl-stale"
+
+
+def test_a_crl_that_cannot_be_written_counts_until_the_end_of_the_process(tmp_path: Path) -> None:
+    trust_in(tmp_path, tj=ROOT)
+    (tmp_path / "file").write_bytes(b"")
+    trust = TrustStore({"tj": tmp_path / "tj.pem"}, {"tj": tmp_path / "file" / "below"})
+    end = leaf(ROOT)
+    assert trust.take_crl("tj", crl(ROOT, 5, [end.certificate.serial_number]))
+    assert refusal(trust, end) == "trust-revoked"
+    trust.reload()
+    assert refusal(trust, end) == "trust-revoked"
 
 
 def test_a_crl_that_came_over_the_wire_is_kept_if_newer(trust: TrustStore, tmp_path: Path) -> None:
