@@ -9,10 +9,10 @@ DATABASE ?= sqlite
 WORKERS ?= 3
 BIN := .venv/bin
 
-.PHONY: help venv packages demo test check bench-quick clean
+.PHONY: help venv packages demo test check bench-quick attacks attacks-short attacks-long clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 venv: ## the virtual environment .venv, from the hash-locked requirements-dev.txt
 	@deploy/install/venv.sh
@@ -31,6 +31,15 @@ check: venv ## format, lint, types, import contracts, generated files, documenta
 
 bench-quick: packages venv ## what it reaches on this machine, in under 8 minutes; the last line is JSON
 	@$(BIN)/python -m tests.benchmarks.quick
+
+attacks: packages venv ## everything that must not get in, tried; a row each, the last line is JSON (ARGS="--only opening --seed 7")
+	@$(BIN)/python -m tests.attacks $(ARGS)
+
+attacks-short: packages venv ## the same in the form that CI runs, about 4 minutes
+	@$(BIN)/python -m tests.attacks --short $(ARGS)
+
+attacks-long: packages venv ## the same with a million changed bundles
+	@$(BIN)/python -m tests.attacks --long $(ARGS)
 
 clean: ## remove what was built here: .venv, caches, generated pages
 	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache site build var *.egg-info

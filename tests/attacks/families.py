@@ -1,0 +1,39 @@
+"""The families of attacks, in the order in which they run, and how much each tries in the three forms of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from tests.attacks.opening.run import attack_opening
+from tests.attacks.rows import Row
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """How much is tried: changed bundles through the opening code."""
+
+    bundles: int
+
+
+SHORT = Scale(bundles=60_000)  # what CI runs
+USUAL = Scale(bundles=220_000)
+LONG = Scale(bundles=1_000_000)
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """Attacks of one kind: `run` gives a row for each."""
+
+    name: str
+    about: str
+    run: Callable[[Scale, int], Iterable[Row]]
+
+
+FAMILIES: tuple[Family, ...] = (
+    Family(
+        "opening",
+        "changed and forged bundles by the hundred thousand, through the opening code of the house and the post",
+        lambda scale, seed: attack_opening(scale.bundles, seed),
+    ),
+)
