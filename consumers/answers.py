@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from broker.bundle.pack import Route, control_event, pack
 from broker.ports import Message
 from broker.trust.keys import Identity
+from broker.trust.sealing import seal_problems
 from broker.trust.signing import b64url
 from schemas.errors import Problem
 from schemas.event import digest_of
@@ -25,13 +26,14 @@ RECEIPT_CHARACTERS = 300_000  # well under EVENT_BYTES, whatever script the prob
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """The fate of one event, to be told to the post that sent it."""
+    """The fate of one event, to be told to the post that sent it; its problems under `reply_key` where the event came encrypted."""
 
     event_id: str
     source: str
     digest: bytes
     fate: Fate
     problems: tuple[Problem, ...] = ()
+    reply_key: bytes | None = field(default=None, repr=False)
 
 
 def receipts(
@@ -66,7 +68,7 @@ def _parts(answers: Sequence[Answered]) -> Iterator[list[dict[str, Any]]]:
     characters = 0
     for answer in answers:
         told = _told(answer)
-        size = 120 + sum(len(str(problem)) + 60 for problem in told.get("problems", ()))
+        size = 120 + sum(len(str(problem)) + 60 for problem in told.get("problems", ())) + len(told.get("sealed", ""))
         if part and (len(part) == RECEIPT_ANSWERS or characters + size > RECEIPT_CHARACTERS):
             yield part
             part, characters = [], 0
@@ -79,6 +81,11 @@ def _parts(answers: Sequence[Answered]) -> Iterator[list[dict[str, Any]]]:
 def _told(answer: Answered) -> dict[str, Any]:
     """The answer as `schemas.control.Answer` has it, JSON-ready; built directly because there are hundreds in each receipt."""
     told: dict[str, Any] = {"id": answer.event_id, "digest": b64url(answer.digest), "fate": answer.fate.value}
-    if answer.fate is not Fate.LOADED:
-        told["problems"] = [problem.model_dump(exclude_none=True) for problem in answer.problems[:PROBLEMS]]
+    if answer.fate is Fate.LOADED:
+        return told
+    problems = answer.problems[:PROBLEMS]
+    if answer.reply_key:
+        told["sealed"] = seal_problems(problems, answer.reply_key)
+    else:
+        told["problems"] = [problem.model_dump(exclude_none=True) for problem in problems]
     return told

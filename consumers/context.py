@@ -16,7 +16,10 @@ from schemas.limits import PROBLEMS
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ReceivedEvent:
-    """One validated event. `data` is the pydantic model of its type; `raw` are the signed bytes; `source` is the post's URN."""
+    """One validated event. `data` is the pydantic model of its type; `raw` are the signed bytes; `source` is the post's URN.
+
+    `content` is the SHA-256 over the data in canonical JSON: equal for the same content in another event.
+    """
 
     id: str
     type: str
@@ -31,6 +34,7 @@ class ReceivedEvent:
     purpose: str
     legal_basis: str
     digest: bytes = field(repr=False)
+    content: bytes = field(repr=False)
     raw: bytes = field(repr=False)
     data: Any = field(repr=False)
 

@@ -10,12 +10,16 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from broker.bundle.open import OpenEvent
+from broker.bundle.sealed import is_sealed, unseal
+from broker.trust.sealing import DecryptionKeys
 from consumers.context import ReceivedEvent
 from consumers.inbox import Known
 from consumers.opening import Arrival
-from schemas.content import validate
+from schemas.content import content_digest, validate
 from schemas.errors import ContentError, Problem
+from schemas.event import Event
 from schemas.names import Party
+from schemas.sealed import Plaintext
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,13 +66,22 @@ def sort_out(opened: Sequence[Arrival], known: Sequence[Known]) -> Sorted:
     return Sorted(tuple(fresh), tuple(again), tuple(conflicts))
 
 
-def check(opened: OpenEvent, received_at_utc: datetime) -> ReceivedEvent:
+def readable(event: Event, keys: DecryptionKeys) -> Plaintext:
+    """What an event says: its data, decrypted where it came encrypted, with the key under which reasons go back (empty: openly).
+
+    ContentError `sealed-broken`; UnavailableError `sealed-key-unknown` where it is encrypted to a key that is not among `keys`.
+    """
+    return unseal(event, keys) if is_sealed(event) else Plaintext(event.data, b"")
+
+
+def check(opened: OpenEvent, said: Plaintext, received_at_utc: datetime) -> ReceivedEvent:
     """Validate an event's content and that envelope and content agree; ContentError with the problems otherwise (fate REFUSED)."""
     event = opened.event
-    data = validate(event.type, event.data)
+    data = validate(event.type, said.data)
     problems = []
-    if data.reference != event.subject:
-        text = "the event's subject is not the reference of its content"
+    subject = event.id if is_sealed(event) else data.reference  # a sealed event's envelope tells the brokers nothing
+    if event.subject != subject:
+        text = "the event's subject is not the reference of its content, or, where it is encrypted, not its id"
         problems.append(Problem(code="subject-mismatch", text=text, field="subject", value=event.subject[:100]))
     country = Party.of_urn(event.source).country
     if data.administration != country:
@@ -83,13 +96,14 @@ def check(opened: OpenEvent, received_at_utc: datetime) -> ReceivedEvent:
         destination=event.destination,
         epoch=event.epoch or "",
         sequence=event.sequence or 0,
-        reference=event.subject,
+        reference=data.reference,
         version=data.version,
         accepted_at_utc=event.time.astimezone(UTC),
         received_at_utc=received_at_utc,
         purpose=event.purpose,
         legal_basis=event.legalbasis,
         digest=opened.digest,
+        content=content_digest(said.data),
         raw=opened.raw,
         data=data,
     )

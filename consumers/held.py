@@ -27,6 +27,7 @@ class HeldEvent:
     received_at_utc: datetime
     fate: Fate
     problems: tuple[Problem, ...]
+    reply_key: bytes | None = None
 
 
 def next_attempt(attempts: int, now_utc: datetime) -> datetime | None:
@@ -67,6 +68,7 @@ def take_due(connection: Connection, queue: str, now_utc: datetime, limit: int) 
             inbox.c.received_at_utc,
             inbox.c.fate,
             inbox.c.problems,
+            inbox.c.reply_key,
         )
         .join(inbox, inbox.c.event_id == held.c.event_id)
         .where(held.c.queue == queue, held.c.finished_at_utc.is_(None), held.c.next_attempt_at_utc <= now_utc)
@@ -81,7 +83,9 @@ def take_due(connection: Connection, queue: str, now_utc: datetime, limit: int) 
         attempts = row.attempts + (0 if fate.final else 1)
         connection.execute(update(held).where(held.c.event_id == row.event_id).values(attempts=attempts, next_attempt_at_utc=later))
         problems = tuple(Problem(**problem) for problem in row.problems or ())
-        taken.append(HeldEvent(row.event_id, row.source, bytes(row.digest), bytes(row.raw), row.received_at_utc, fate, problems))
+        taken.append(
+            HeldEvent(row.event_id, row.source, bytes(row.digest), bytes(row.raw), row.received_at_utc, fate, problems, row.reply_key)
+        )
     return taken
 
 

@@ -16,6 +16,7 @@ from broker.settings.code_lists import apply_lists
 from broker.settings.model import House, Settings
 from broker.trust.anchors import TrustStore
 from broker.trust.keys import Identity, Signer, own_identity
+from broker.trust.sealing import DecryptionKeys
 from consumers.control import ControlWorker, expectations
 from consumers.database import open_engine
 from consumers.migrations import make_ready
@@ -67,9 +68,10 @@ def make_workers(
 ) -> dict[str, Callable[[], None]]:
     """Make the workers of a house, by name, ready to run each in a thread of its own."""
     expected = expectations(settings.country, settings.lanes, settings.environment)
+    keys = DecryptionKeys.load(house_of(settings))
     workers: dict[str, Callable[[], None]] = {}
     for consumer in consumers:
-        pipeline = Pipeline(consumer, engine, trust, expected, stop)
+        pipeline = Pipeline(consumer, engine, trust, expected, stop, keys=keys)
         worker = Worker(pipeline, settings.house_party, settings.environment, signer, brokers)
         worker.open()  # here and not in its thread: a lane's first subscription is one thread's affair
         workers[worker.name] = worker.run

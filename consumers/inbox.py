@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Row, Select, bindparam, select, update
 
 from broker.trust.signing import Signatory
 from consumers.columns import json_text
+from consumers.context import ReceivedEvent
 from consumers.database import among, insert_missing, insert_rows
 from consumers.tables import evidence, inbox
 from schemas.errors import Problem
@@ -29,6 +30,7 @@ class Known:
     digest: bytes
     fate: Fate
     problems: tuple[Problem, ...]
+    reply_key: bytes | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,8 @@ class InboxRow:
     problems: tuple[Problem, ...]
     received_at_utc: datetime
     bundle_digest: bytes
+    content: bytes | None
+    reply_key: bytes | None
     raw: bytes
 
 
@@ -57,6 +61,7 @@ _COLUMNS = (
     inbox.c.digest,
     inbox.c.fate,
     inbox.c.problems,
+    inbox.c.reply_key,
 )
 
 
@@ -111,6 +116,8 @@ def write_rows(connection: Connection, rows: Sequence[InboxRow], decided_at_utc:
                 decided_at_utc,
                 0,
                 row.bundle_digest,
+                row.content,
+                row.reply_key,
                 row.raw,
             )
             for row in sorted(rows, key=lambda row: row.event_id)
@@ -135,6 +142,12 @@ def finish_held(connection: Connection, event_id: str, fate: Fate, problems: tup
         .where(inbox.c.event_id == event_id, inbox.c.fate == Fate.HELD.value)
         .values(fate=fate.value, problems=[problem.model_dump() for problem in problems] or None, decided_at_utc=now_utc)
     )
+
+
+def now_readable(connection: Connection, event: ReceivedEvent, reply_key: bytes) -> None:
+    """Note what could be read of a held event only now: it came encrypted to a key that was missing."""
+    values = {"reference": event.reference, "version": event.version, "content": event.content, "reply_key": reply_key}
+    connection.execute(update(inbox).where(inbox.c.event_id == event.id).values(values))
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,4 +191,4 @@ def problems_of(value: list[dict[str, str]] | None) -> tuple[Problem, ...]:
 
 def _known(row: Row[*tuple[Any, ...]]) -> Known:
     place = (row.source, row.destination, row.type, row.epoch, row.sequence)
-    return Known(row.event_id, place, bytes(row.digest), Fate(row.fate), problems_of(row.problems))
+    return Known(row.event_id, place, bytes(row.digest), Fate(row.fate), problems_of(row.problems), row.reply_key)

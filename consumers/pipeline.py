@@ -16,18 +16,19 @@ from sqlalchemy import Connection, Engine
 
 from broker.bundle.open import Expected
 from broker.trust.anchors import TrustStore
+from broker.trust.sealing import NO_KEYS, DecryptionKeys
 from consumers import held, inbox, parked
 from consumers.answers import Answered
 from consumers.context import Declined, ReceivedEvent
 from consumers.database import is_away, is_repeated_key
-from consumers.decisions import Sorted, check, sort_out
+from consumers.decisions import Sorted, check, readable, sort_out
 from consumers.handling import run_handler
-from consumers.inbox import InboxRow
+from consumers.inbox import InboxRow, Known
 from consumers.opening import Arrival, InHand, open_deliveries
 from consumers.parked import Parking, parking_of_event
 from consumers.patience import patiently
 from consumers.registry import Consumer
-from schemas.errors import ContentError, Problem
+from schemas.errors import ContentError, Problem, UnavailableError
 from schemas.fates import Fate
 
 log = structlog.get_logger()
@@ -53,6 +54,7 @@ class Pipeline:
     expected: Mapping[str, Expected]
     stop: threading.Event
     clock: Clock = now_utc
+    keys: DecryptionKeys = NO_KEYS
 
     def process(self, deliveries: Sequence[InHand]) -> list[Answered]:
         """Take deliveries in, a transaction for each batch of the consumer's size; the answers are to be sent before acknowledging."""
@@ -95,23 +97,28 @@ class Pipeline:
             if within is not None:
                 within(connection)
         self._report(found, rows)
-        first = {row.event_id: Answered(row.event_id, row.place[0], row.digest, row.fate, row.problems) for row in known}
-        first.update({row.event_id: Answered(row.event_id, row.place[0], row.digest, row.fate, row.problems) for row in rows})
+        first = {row.event_id: _answered(row) for row in known} | {row.event_id: _answered(row) for row in rows}
         return [first[arrival.id] for arrival in (*found.fresh, *found.again)]
 
     def _load(self, connection: Connection, fresh: Sequence[Arrival]) -> list[InboxRow]:
         """Validate the fresh ones, run the handler over those that are sound, and give the inbox rows of all."""
         declined: dict[str, Declined] = {}
         events: list[ReceivedEvent] = []
+        reply_keys: dict[str, bytes] = {}
         for arrival in fresh:
             try:
-                events.append(check(arrival.opened, arrival.evidence.received_at_utc))
-            except ContentError as error:
-                declined[arrival.id] = Declined(Fate.REFUSED, error.problems)
-        versions = {event.id: event.version for event in events}
+                said = readable(arrival.opened.event, self.keys)
+                reply_keys[arrival.id] = said.reply_key
+                events.append(check(arrival.opened, said, arrival.evidence.received_at_utc))
+            except (ContentError, UnavailableError) as error:  # what is away is a decryption key: held until an operator adds it
+                fate = Fate.REFUSED if isinstance(error, ContentError) else Fate.HELD
+                declined[arrival.id] = Declined(fate, error.problems)
+        sound = {event.id: event for event in events}
         events.sort(key=lambda event: (event.reference, event.version, event.id))
         declined.update(run_handler(connection, self.consumer, events))
-        return [_inbox_row(arrival, versions.get(arrival.id), declined.get(arrival.id)) for arrival in fresh]
+        return [
+            _inbox_row(arrival, sound.get(arrival.id), declined.get(arrival.id), reply_keys.get(arrival.id) or None) for arrival in fresh
+        ]
 
     def _write(self, connection: Connection, found: Sorted, rows: Sequence[InboxRow], parkings: Sequence[Parking]) -> None:
         moment = self.clock()
@@ -140,17 +147,23 @@ def _parts(arrivals: Sequence[Arrival], size: int) -> Iterator[Sequence[Arrival]
         yield arrivals[start : start + size]
 
 
-def _inbox_row(arrival: Arrival, version: int | None, declined: Declined | None) -> InboxRow:
+def _answered(row: Known | InboxRow) -> Answered:
+    return Answered(row.event_id, row.place[0], row.digest, row.fate, row.problems, row.reply_key)
+
+
+def _inbox_row(arrival: Arrival, event: ReceivedEvent | None, declined: Declined | None, reply_key: bytes | None) -> InboxRow:
     return InboxRow(
         event_id=arrival.id,
         place=arrival.place,
-        reference=arrival.opened.event.subject,
-        version=version,
+        reference=arrival.opened.event.subject if event is None else event.reference,
+        version=None if event is None else event.version,
         digest=arrival.opened.digest,
         fate=Fate.LOADED if declined is None else declined.fate,
         problems=() if declined is None else declined.problems,
         received_at_utc=arrival.evidence.received_at_utc,
         bundle_digest=arrival.evidence.bundle_digest,
+        content=None if event is None else event.content,
+        reply_key=reply_key,
         raw=arrival.opened.raw,
     )
 

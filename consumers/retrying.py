@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 from sqlalchemy import Connection
@@ -12,14 +12,15 @@ from consumers import held, inbox, parked
 from consumers.answers import Answered
 from consumers.context import Declined
 from consumers.database import is_away
-from consumers.decisions import check
+from consumers.decisions import check, readable
 from consumers.handling import run_handler
 from consumers.held import HeldEvent
 from consumers.patience import patiently
 from consumers.pipeline import Pipeline
-from schemas.errors import ContentError, Problem
+from schemas.errors import ContentError, Problem, UnavailableError
 from schemas.event import Event
 from schemas.fates import Fate
+from schemas.sealed import Plaintext
 from schemas.strict_json import parse
 
 log = structlog.get_logger()
@@ -69,7 +70,7 @@ def _attempt(pipeline: Pipeline, event: HeldEvent) -> Answered | None:
 
 
 def _try_one(pipeline: Pipeline, connection: Connection, event: HeldEvent) -> Answered | None:
-    declined = _outcome(pipeline, connection, event)
+    said, declined = _outcome(pipeline, connection, event)
     moment = pipeline.clock()
     if declined is not None and declined.fate is Fate.HELD:
         held.still_held(connection, event.event_id, declined.problems[0])
@@ -80,17 +81,24 @@ def _try_one(pipeline: Pipeline, connection: Connection, event: HeldEvent) -> An
     held.decided(connection, event.event_id, moment)
     parked.close_loaded(connection, [event.event_id], moment)
     log.info("held.decided", queue=pipeline.consumer.queue, event_id=event.event_id, fate=fate.value)
-    return _final(event, fate, problems)
+    return _final(event if said is None else replace(event, reply_key=said.reply_key or None), fate, problems)
 
 
-def _outcome(pipeline: Pipeline, connection: Connection, event: HeldEvent) -> Declined | None:
+def _outcome(pipeline: Pipeline, connection: Connection, event: HeldEvent) -> tuple[Plaintext | None, Declined | None]:
+    """What the event says, as far as it can be read, and why it does not load (None: it has)."""
+    said = None
     try:
         opened = OpenEvent(Event.model_validate(parse(event.raw)), event.raw, event.digest)
-        received = check(opened, event.received_at_utc)
+        said = readable(opened.event, pipeline.keys)
+        received = check(opened, said, event.received_at_utc)
     except ContentError as error:
-        return Declined(Fate.REFUSED, error.problems)
-    return run_handler(connection, pipeline.consumer, [received]).get(event.event_id)
+        return said, Declined(Fate.REFUSED, error.problems)
+    except UnavailableError as error:  # the decryption key that it needs is still missing
+        return said, Declined(Fate.HELD, error.problems)
+    if said.reply_key:
+        inbox.now_readable(connection, received, said.reply_key)
+    return said, run_handler(connection, pipeline.consumer, [received]).get(event.event_id)
 
 
 def _final(event: HeldEvent, fate: Fate, problems: tuple[Problem, ...]) -> Answered:
-    return Answered(event.event_id, event.source, event.digest, fate, problems)
+    return Answered(event.event_id, event.source, event.digest, fate, problems, event.reply_key)

@@ -31,6 +31,8 @@ inbox = Table(
     Column("decided_at_utc", Instant(), nullable=False),
     Column("duplicates", Integer, nullable=False, server_default=text("0"), comment="how often it came again"),
     Column("bundle_digest", digest(), nullable=False, comment="evidence.bundle_digest"),
+    Column("content", digest(), comment="SHA-256 over the data in canonical JSON; null where it could not be read"),
+    Column("reply_key", digest(), comment="of an event that came encrypted: the key under which reasons go back"),
     Column("raw", LargeBinary, nullable=False, comment="the signed bytes, exactly"),
     # Epoch and sequence first: nearly every comparison in the index ends with them.
     UniqueConstraint("epoch", "sequence", "source", "type", "destination", name="uq_inbox_place"),

@@ -7,11 +7,9 @@ what happens to an accepted one in `broker.relay`.
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import structlog
 
@@ -20,7 +18,7 @@ from broker.outbox.values import Acceptance, Draft
 from broker.settings.model import Release, Settings
 from producers.formats.reading import ReadDeclaration
 from producers.release import check_releases, released
-from schemas.content import validate
+from schemas.content import canonical_bytes, validate
 from schemas.declarations import Declaration
 from schemas.errors import ConflictError, ContentError, Problem
 from schemas.limits import EVENT_BYTES
@@ -92,7 +90,7 @@ def prepare(read: ReadDeclaration, country: str, routes: Routes) -> Prepared:
     data = value.model_dump(mode="json", exclude_defaults=True)
     if isinstance(value, Declaration):  # told even where they are the first version's: a reader need not know our defaults
         data |= {"version": value.version, "message_function": value.message_function.value}
-    content = _canonical(data)
+    content = canonical_bytes(data)
     digest = hashlib.sha256(content).digest()
     drafts = tuple(
         Draft(house, read.type, value.reference, value.version, digest, released(data, release), release.purpose, release.legal_basis)
@@ -103,13 +101,8 @@ def prepare(read: ReadDeclaration, country: str, routes: Routes) -> Prepared:
     return Prepared(value.reference, value.version, drafts)
 
 
-def _canonical(data: Mapping[str, Any]) -> bytes:
-    """One spelling for one content, whatever the order of its fields, so that the same file twice is one event."""
-    return json.dumps(data, ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
-
-
 def _check_size(drafts: Sequence[Draft]) -> None:
-    size = max(len(_canonical(draft.data)) for draft in drafts) + _ENVELOPE_BYTES
+    size = max(len(canonical_bytes(draft.data)) for draft in drafts) + _ENVELOPE_BYTES
     if size > EVENT_BYTES:
         raise ContentError("declaration-too-large", f"an event is at most {EVENT_BYTES:,} bytes, this one would be about {size:,}")
 

@@ -9,9 +9,10 @@ from pathlib import Path
 
 from sqlalchemy.engine import make_url
 
-from broker.outbox.store import Outbox
+from broker.outbox.store import Outbox, now_utc
 from broker.settings.model import Settings
 from broker.trust.keys import write_atomically
+from broker.trust.sealing import recipients_of
 from schemas.errors import SettingsError, UsageError
 
 MARKER = ".begun"
@@ -34,7 +35,8 @@ def open_outbox(settings: Settings, name: str) -> Outbox:
     url = settings.posts[name].outbox
     marker = _marker_of(url)
     begun = _begun(marker)
-    outbox = Outbox.open(url, settings.post_party(name), settings.environment)
+    recipients = recipients_of(settings, now_utc())
+    outbox = Outbox.open(url, settings.post_party(name), settings.environment, recipients=recipients)
     if marker is None:
         return outbox
     if begun is not None and begun not in outbox.epochs():

@@ -1,7 +1,10 @@
-"""Which model checks the `data` of which type, and how a fault found by pydantic becomes coded problems."""
+"""Which model checks the `data` of which type, how a fault found by pydantic becomes coded problems, and how contents are compared."""
 
 from __future__ import annotations
 
+import hashlib
+import json
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -41,6 +44,16 @@ def validate(event_type: str, data: dict[str, Any]) -> Any:
         return model.model_validate(data)
     except ValidationError as error:
         raise ContentError.of(problems_of(error)) from None
+
+
+def canonical_bytes(data: Mapping[str, Any]) -> bytes:
+    """One spelling for one content, whatever the order of its fields: JSON with sorted keys and no spaces, UTF-8."""
+    return json.dumps(data, ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
+
+
+def content_digest(data: Mapping[str, Any]) -> bytes:
+    """SHA-256 over the canonical bytes: equal for the same content, whoever wrote it down."""
+    return hashlib.sha256(canonical_bytes(data)).digest()
 
 
 def problems_of(error: ValidationError, prefix: str = "") -> tuple[Problem, ...]:

@@ -15,6 +15,9 @@ from schemas.text import Text
 from schemas.values import Instant, whole
 
 EventId = Annotated[str, Field(min_length=36, max_length=36)]
+SealedProblems = Annotated[
+    str, Field(min_length=20, max_length=40_000, pattern=r"^[A-Za-z0-9_-]+\.\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+$")
+]
 Digest = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{43}$", description="SHA-256, base64url without padding")]
 Epoch = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
 
@@ -29,19 +32,23 @@ StreamTypeName = Annotated[EventType, AfterValidator(_in_stream)]
 
 
 class Answer(Part):
-    """The fate of one event; `digest` is that of the exact bytes that the house holds. HELD is interim, the others final."""
+    """The fate of one event; `digest` is that of the exact bytes that the house holds. HELD is interim, the others final.
+
+    Of an event that came encrypted the problems go back as `sealed`: a JWE (`dir`, `A256GCM`) under the reply key in its plaintext.
+    """
 
     id: EventId
     digest: Digest
     fate: Fate
     problems: tuple[Problem, ...] = Field(default=(), max_length=PROBLEMS)
+    sealed: SealedProblems | None = None
 
     @model_validator(mode="after")
     def _only_what_is_told(self) -> Answer:
         if self.fate is Fate.PARKED:
             raise ValueError("what is parked is never answered")
-        if (self.fate is Fate.LOADED) == bool(self.problems):
-            raise ValueError("a refusal or a hold gives its problems, a load has none")
+        if (self.fate is Fate.LOADED) == bool(self.problems or self.sealed) or (self.problems and self.sealed):
+            raise ValueError("a refusal or a hold gives its problems, openly or sealed, a load has none")
         return self
 
 

@@ -126,7 +126,11 @@ def _certificates(settings: Settings, now: datetime) -> Iterator[Reading]:
     pairs: list[tuple[str, Path]] = [(settings.post_party(name).unit, post.certificate) for name, post in sorted(settings.posts.items())]
     if settings.house is not None:
         pairs.append((settings.house_party.unit, settings.house.certificate))
-    pairs += [(f"link to {country}", partner.link.certificate) for country, partner in sorted(settings.partners.items())]
+        pairs += [(f"encryption to {settings.house_party.unit}", pair.certificate) for pair in settings.house.encryption[:1]]
+    for country, partner in sorted(settings.partners.items()):
+        pairs.append((f"link to {country}", partner.link.certificate))
+        if partner.encryption_certificate is not None:
+            pairs.append((f"encryption to {country}", partner.encryption_certificate))
     for subject, path in pairs:
         if not path.exists():
             yield Reading(subject, "certificate", "none here", advice=f"{path} is not on this machine")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -10,12 +10,15 @@ from typing import Any
 from pydantic import ValidationError
 from sqlalchemy import Connection, insert, select, update
 
+from broker.bundle.sealed import seal
 from broker.outbox.tables import outbox, stream
 from broker.outbox.values import Acceptance, Draft, Life
+from broker.trust.sealing import Recipient
 from schemas.content import problems_of
 from schemas.errors import ConflictError, ContentError, Problem, UnavailableError
 from schemas.event import Event, digest_of, event_bytes, new_id, new_salt, schema_of, utc_text
 from schemas.limits import EVENT_BYTES
+from schemas.sealed import SEALED_SCHEMA
 
 # A clock that is set back by less is a clock being disciplined (NTP steps are smaller); events then bear the last one's instant.
 CLOCK_STEP = timedelta(seconds=1)
@@ -34,8 +37,10 @@ class _Kept:
     content_digest: bytes
 
 
-def accept(connection: Connection, life: Life, drafts: Sequence[Draft], now: datetime) -> list[Acceptance]:
-    """Number and keep these drafts; one that is kept already gives its first acceptance again.
+def accept(
+    connection: Connection, life: Life, drafts: Sequence[Draft], now: datetime, recipients: Mapping[str, Recipient]
+) -> list[Acceptance]:
+    """Number and keep these drafts; one that is kept already gives its first acceptance again. Data for `recipients` is encrypted.
 
     ConflictError `version-conflict` where another content is kept under the version, ContentError where a draft makes no event: their
     problems' `field` is `drafts.<index>`. UnavailableError `clock-behind`. Nothing is kept then.
@@ -51,7 +56,8 @@ def accept(connection: Connection, life: Life, drafts: Sequence[Draft], now: dat
         known = kept.get(version)
         duplicate = known is not None
         if known is None:
-            row = _row_of(draft, index, life, numbers.next(version[0], draft.type), at_utc)
+            number = numbers.next(version[0], draft.type)
+            row = _row_of(draft, index, life, number, at_utc, recipients.get(version[0]))
             rows.append(row)
             known = kept[version] = _Kept(row["event_id"], life.epoch, row["sequence"], draft.content_digest)
         elif known.content_digest != draft.content_digest:
@@ -144,11 +150,15 @@ def _conflict(index: int, draft: Draft) -> Problem:
     )
 
 
-def _row_of(draft: Draft, index: int, life: Life, sequence: int, at_utc: datetime) -> dict[str, Any]:
-    event_id = new_id()
-    raw = _bytes_of(draft, index, life, event_id, sequence, at_utc)
+def _row_of(draft: Draft, index: int, life: Life, sequence: int, at_utc: datetime, recipient: Recipient | None) -> dict[str, Any]:
+    attributes = _attributes(draft, life, sequence, at_utc)
+    reply_key = None
+    if recipient is not None:
+        data, reply_key = seal(dict(draft.data), attributes["salt"], recipient)
+        attributes |= {"subject": attributes["id"], "dataschema": SEALED_SCHEMA, "data": data}
+    raw = _bytes_of(attributes, index)
     return {
-        "event_id": event_id,
+        "event_id": attributes["id"],
         "destination": draft.destination.urn,
         "type": str(draft.type),
         "epoch": life.epoch,
@@ -159,14 +169,15 @@ def _row_of(draft: Draft, index: int, life: Life, sequence: int, at_utc: datetim
         "digest": digest_of(raw),
         "bytes": len(raw),
         "accepted_at_utc": at_utc,
+        "reply_key": reply_key,
         "raw": raw,
     }
 
 
-def _bytes_of(draft: Draft, index: int, life: Life, event_id: str, sequence: int, at_utc: datetime) -> bytes:
-    attributes = {
+def _attributes(draft: Draft, life: Life, sequence: int, at_utc: datetime) -> dict[str, Any]:
+    return {
         "specversion": "1.0",
-        "id": event_id,
+        "id": new_id(),
         "source": life.source,
         "type": str(draft.type),
         "subject": draft.reference,
@@ -182,6 +193,9 @@ def _bytes_of(draft: Draft, index: int, life: Life, event_id: str, sequence: int
         "salt": new_salt(),
         "data": draft.data,
     }
+
+
+def _bytes_of(attributes: dict[str, Any], index: int) -> bytes:
     try:
         Event.model_validate(attributes)  # what the receiver would refuse to read never gets a number
     except ValidationError as error:

@@ -16,6 +16,7 @@ from sqlalchemy import Connection, func, insert, literal, select, update
 
 from broker.outbox.tables import UtcInstant, beacon, outbox, receipt_counter
 from broker.outbox.values import BeaconReturned, BeaconSent, Recorded, Relayed, Settlement
+from broker.trust.sealing import unseal_problems
 from schemas.fates import Fate
 
 log = structlog.get_logger()
@@ -34,6 +35,7 @@ class _Standing:
     digest: bytes
     fate: str | None
     answered_fate: str | None
+    reply_key: bytes | None
 
 
 def record_relayed(connection: Connection, relayed: Sequence[Relayed]) -> None:
@@ -68,7 +70,7 @@ def record_settlements(connection: Connection, settlements: Sequence[Settlement]
         if not settlement.fate.final and row.answered_fate is not None:
             strays.repeated.append(settlement)
             continue
-        problems = [problem.model_dump(mode="json", exclude_none=True) for problem in settlement.problems] or None
+        problems = _problems(settlement, row.reply_key)
         key = (settlement.fate, repr(problems))
         problems_of[key] = problems
         final[key].append(row.position)
@@ -85,8 +87,21 @@ def record_settlements(connection: Connection, settlements: Sequence[Settlement]
     return Recorded(settled, held, fates, len(strays.repeated), len(strays.mismatched), len(strays.contradicted))
 
 
+def _problems(settlement: Settlement, reply_key: bytes | None) -> list[dict[str, Any]] | None:
+    told = settlement.problems if settlement.sealed is None else unseal_problems(settlement.sealed, reply_key)
+    return [problem.model_dump(mode="json", exclude_none=True) for problem in told] or None
+
+
 def _standings(connection: Connection, event_ids: Iterable[str]) -> dict[str, _Standing]:
-    columns = (outbox.c.event_id, outbox.c.position, outbox.c.destination, outbox.c.digest, outbox.c.fate, outbox.c.answered_fate)
+    columns = (
+        outbox.c.event_id,
+        outbox.c.position,
+        outbox.c.destination,
+        outbox.c.digest,
+        outbox.c.fate,
+        outbox.c.answered_fate,
+        outbox.c.reply_key,
+    )
     found: dict[str, _Standing] = {}
     for ids in _parts(tuple(event_ids)):
         for event_id, *rest in connection.execute(select(*columns).where(outbox.c.event_id.in_(ids))):

@@ -5,8 +5,9 @@ The parts stand beside it: `acceptance`, `recording`, `reading`, `leasing`, `par
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any
 
 import structlog
@@ -31,6 +32,7 @@ from broker.outbox.values import (
     RelayedRow,
     Types,
 )
+from broker.trust.sealing import Recipient
 from schemas.errors import SettingsError
 from schemas.event import new_epoch
 from schemas.names import Party
@@ -38,6 +40,7 @@ from schemas.names import Party
 log = structlog.get_logger()
 
 Clock = Callable[[], datetime]
+NOBODY: Mapping[str, Recipient] = MappingProxyType({})
 
 
 def now_utc() -> datetime:
@@ -48,14 +51,19 @@ def now_utc() -> datetime:
 class Outbox:
     """One unit's outbox. Its methods may be called from any thread and from several processes; only one of them relays."""
 
-    def __init__(self, engine: Engine, life: Life, clock: Clock) -> None:
+    def __init__(self, engine: Engine, life: Life, clock: Clock, recipients: Mapping[str, Recipient]) -> None:
         self._engine = engine
         self._life = life
         self._clock = clock
+        self._recipients = recipients
 
     @classmethod
-    def open(cls, url: str, source: Party, environment: str, clock: Clock = now_utc) -> Outbox:
+    def open(
+        cls, url: str, source: Party, environment: str, clock: Clock = now_utc, recipients: Mapping[str, Recipient] = NOBODY
+    ) -> Outbox:
         """Open the outbox of `source`, make it where there is none, and bring its tables up to date.
+
+        What is accepted for one of `recipients` (by URN) is encrypted to it.
 
         `url`: `sqlite:///<file>` or `postgresql+psycopg://…`. SettingsError `outbox-foreign` where it is another unit's or another
         environment's, `outbox-newer`, `outbox-url`; UnavailableError where the database does not answer.
@@ -70,7 +78,7 @@ class Outbox:
         except BaseException:
             engine.dispose()
             raise
-        return cls(engine, life, clock)
+        return cls(engine, life, clock, recipients)
 
     def close(self) -> None:
         """Close the connections to the database."""
@@ -106,7 +114,7 @@ class Outbox:
         with writing(self._engine) as connection:
             # On PostgreSQL this lock makes acceptors follow each other, so that numbers have no holes and positions rise with commits.
             self._life = _current_life(connection) or self._life
-            return acceptance.accept(connection, self._life, drafts, self._clock())
+            return acceptance.accept(connection, self._life, drafts, self._clock(), self._recipients)
 
     def waiting(
         self, destination: str, limit_events: int, limit_bytes: int, after_position: int = 0, types: Types = ANY_TYPE

@@ -107,6 +107,7 @@ outbox = Table(
     Column("settled_at_utc", UtcInstant),
     Column("fate", Text),
     Column("problems", JSON(none_as_null=True)),
+    Column("reply_key", LargeBinary),
     Column("raw", LargeBinary, nullable=False),  # last: SQLite reads the others without walking over a long one
     UniqueConstraint("event_id"),
     UniqueConstraint("destination", "type", "epoch", "sequence"),

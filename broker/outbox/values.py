@@ -91,13 +91,17 @@ class Relayed:
 
 @dataclass(frozen=True, slots=True)
 class Settlement:
-    """One answer of a receipt: `house` (URN) says that the event with this id and digest (32 bytes) has this fate."""
+    """One answer of a receipt: `house` (URN) says that the event with this id and digest (32 bytes) has this fate.
+
+    `sealed`: the problems, encrypted under the event's own reply key.
+    """
 
     event_id: str
     digest: bytes
     house: str
     fate: Fate
     problems: tuple[Problem, ...] = ()
+    sealed: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

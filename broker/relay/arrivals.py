@@ -80,7 +80,7 @@ class Mailbox:
         if isinstance(said, Receipt):
             arrived.settlements.extend(
                 # A digest that is not canonical base64url is nobody's: it fits no row and is counted so.
-                Settlement(answer.id, unb64url(answer.digest) or b"", house, answer.fate, answer.problems)
+                Settlement(answer.id, unb64url(answer.digest) or b"", house, answer.fate, answer.problems, answer.sealed)
                 for answer in said.answers
             )
         elif isinstance(said, Beacon):

@@ -76,6 +76,7 @@ class House(KeyPair):
 
     database: DatabaseUrl
     consumers: tuple[ConsumerSettings, ...] = ()
+    encryption: tuple[KeyPair, ...] = Field(default=(), description="the keys that partners encrypt to: the current one, and older ones")
     backup_horizon_days: int = Field(
         strict=True,
         default=30,
@@ -127,6 +128,9 @@ class Partner(_Table):
     loads: frozenset[StreamType] = Field(description="the types that its customs house takes")
     link: Link
     releases: tuple[Release, ...] = ()
+    encryption_certificate: Path | None = Field(
+        default=None, description="its customs house's encryption certificate; with it, everything that we send there is encrypted"
+    )
 
 
 class Home(_Table):

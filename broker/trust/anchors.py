@@ -21,6 +21,7 @@ from pathlib import Path
 import structlog
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509 import verification
 
@@ -163,6 +164,15 @@ class TrustStore:
             raise DistrustError("trust-crl-stale", text, field="x5c", value=found.stale_from_utc.isoformat())
         return found
 
+    def recipient(self, chain: Sequence[x509.Certificate], party: Party, now_utc: datetime) -> Speaker:
+        """Judge a unit's encryption certificate, leaf first, as `speaker` does, but for keyAgreement; DistrustError `trust-…`."""
+        ders = [each.public_bytes(serialization.Encoding.DER) for each in chain if each.subject != each.issuer]
+        x5c = tuple(base64.b64encode(der).decode() for der in ders)
+        found = self._judge(x5c, party.country, now_utc, usage="key_agreement")
+        if found.urn != party.urn:
+            raise DistrustError("trust-name", f"it is another unit's than {party.urn}", field="x5c", value=found.urn)
+        return found
+
     def take_crl(self, country: str, der: bytes) -> bool:
         """Keep a CRL that came as a control event from `country`; say whether it was newer than the one held.
 
@@ -207,10 +217,10 @@ class TrustStore:
                     found.append(Expiry("crl", country, crl.next_update_utc, state, crl.number))
             return found
 
-    def _judge(self, x5c: tuple[str, ...], country: str | None, now_utc: datetime) -> Speaker:
+    def _judge(self, x5c: tuple[str, ...], country: str | None, now_utc: datetime, usage: str = "digital_signature") -> Speaker:
         leaf, *above = _certificates(x5c)
         try:
-            party, key = _unit_of(leaf)
+            party, key = _unit_of(leaf, usage)
             _refuse_other_country(party, country)
             anchor = self._anchors.get(party.country)
             if anchor is None:
@@ -281,8 +291,8 @@ def _certificates(x5c: tuple[str, ...]) -> list[x509.Certificate]:
     return found
 
 
-def _unit_of(leaf: x509.Certificate) -> tuple[Party, ec.EllipticCurvePublicKey]:
-    """The unit that a leaf names and its key, by Panj's own rules: one URN, P-256, digitalSignature, no authority."""
+def _unit_of(leaf: x509.Certificate, usage: str) -> tuple[Party, ec.EllipticCurvePublicKey]:
+    """The unit that a leaf names and its key, by Panj's own rules: one URN, P-256, the key usage that is asked for, no authority."""
     uris = uris_of(leaf)
     try:
         party = Party.of_urn(uris[0] if len(uris) == 1 else "")
@@ -292,11 +302,12 @@ def _unit_of(leaf: x509.Certificate) -> tuple[Party, ec.EllipticCurvePublicKey]:
     if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1):
         raise DistrustError("trust-curve", "the leaf's key is not on the curve P-256", field="x5c", value=party.urn)
     try:
-        usage = leaf.extensions.get_extension_for_class(x509.KeyUsage).value
+        usages = leaf.extensions.get_extension_for_class(x509.KeyUsage).value
     except x509.ExtensionNotFound:
-        usage = None
-    if usage is None or not usage.digital_signature:
-        raise DistrustError("trust-usage", "the leaf's key usage is not digitalSignature", field="x5c", value=party.urn)
+        usages = None
+    if usages is None or not getattr(usages, usage):
+        needed = {"digital_signature": "digitalSignature", "key_agreement": "keyAgreement"}[usage]
+        raise DistrustError("trust-usage", f"the leaf's key usage is not {needed}", field="x5c", value=party.urn)
     return party, key
 
 

@@ -52,7 +52,7 @@ def create_authority(directory: Path, country: str, *, days: int = CA_DAYS) -> A
     certificate = (
         x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number(), now - _BACKDATED, now + timedelta(days=days))
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .add_extension(_usage(sign_certificates=True), critical=True)
+        .add_extension(_usage(None), critical=True)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
         .sign(key, hashes.SHA256())
     )
@@ -107,6 +107,13 @@ class Authority:
         names = x509.SubjectAlternativeName([x509.UniformResourceIdentifier(party.urn)])
         return self._issue(Kind.UNIT, party.unit, csr, days, urn=party.urn, names=names, purpose=ExtendedKeyUsageOID.CLIENT_AUTH)
 
+    def issue_encryption(self, party: Party, csr: bytes, *, days: int = LEAF_DAYS) -> bytes:
+        """Certify the key to which partners encrypt for one of our customs houses: keyAgreement and its URN; it can never sign an event."""
+        if party.country != self.country or not party.is_house:
+            raise UsageError("party-foreign", f"partners encrypt to the customs house of {self.country} only", value=party.urn)
+        names = x509.SubjectAlternativeName([x509.UniformResourceIdentifier(party.urn)])
+        return self._issue(Kind.ENCRYPTION, encryption_name(party), csr, days, urn=party.urn, names=names)
+
     def issue_server(self, name: str, sans: Iterable[str], csr: bytes, *, days: int = LEAF_DAYS) -> bytes:
         """Certify our broker's key: CN is `name`; `sans` are the host names and IP addresses by which clients and partners reach it."""
         hosts = [_host(san) for san in sans]
@@ -128,6 +135,10 @@ class Authority:
     def create_server(self, name: str, sans: Iterable[str], *, days: int = LEAF_DAYS) -> KeyPair:
         """Make a key and a certificate for our broker in the authority's own directory."""
         return self._create(name, lambda csr: self.issue_server(name, sans, csr, days=days))
+
+    def create_encryption(self, party: Party, *, days: int = LEAF_DAYS) -> KeyPair:
+        """Make a key and a certificate for encryption to our customs house in the authority's own directory."""
+        return self._create(encryption_name(party), lambda csr: self.issue_encryption(party, csr, days=days))
 
     def renew_unit(self, party: Party, *, days: int = LEAF_DAYS) -> KeyPair:
         """Make a new key and certificate for a unit whose pair lies in this directory; the old pair stays until the new one is there.
@@ -200,7 +211,7 @@ class Authority:
         csr: bytes,
         days: int,
         *,
-        purpose: x509.ObjectIdentifier,
+        purpose: x509.ObjectIdentifier | None = None,
         urn: str | None = None,
         names: x509.SubjectAlternativeName | None = None,
     ) -> bytes:
@@ -222,11 +233,12 @@ class Authority:
                 until,
             )
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-            .add_extension(_usage(sign_certificates=False), critical=True)
-            .add_extension(x509.ExtendedKeyUsage([purpose]), critical=False)
+            .add_extension(_usage(kind), critical=True)
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
             .add_extension(self._key_identifier, critical=False)
         )
+        if purpose is not None:
+            builder = builder.add_extension(x509.ExtendedKeyUsage([purpose]), critical=False)
         if names is not None:
             builder = builder.add_extension(names, critical=False)
         certificate = builder.sign(self._key, hashes.SHA256())
@@ -267,15 +279,21 @@ def _host(san: str) -> x509.GeneralName:
         raise UsageError("host-invalid", "neither a host name nor an IP address", value=san) from None
 
 
-def _usage(*, sign_certificates: bool) -> x509.KeyUsage:
+def encryption_name(party: Party) -> str:
+    """The name of a house's encryption key and certificate: `af-customs-encryption`."""
+    return f"{party.unit}-encryption"
+
+
+def _usage(kind: Kind | None) -> x509.KeyUsage:
+    """What a key of this kind is for; None: an authority's own, which signs certificates and CRLs."""
     return x509.KeyUsage(
-        digital_signature=not sign_certificates,
-        key_cert_sign=sign_certificates,
-        crl_sign=sign_certificates,
+        digital_signature=kind not in (None, Kind.ENCRYPTION),
+        key_agreement=kind is Kind.ENCRYPTION,
+        key_cert_sign=kind is None,
+        crl_sign=kind is None,
         content_commitment=False,
         key_encipherment=False,
         data_encipherment=False,
-        key_agreement=False,
         encipher_only=False,
         decipher_only=False,
     )

@@ -11,11 +11,11 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from broker.trust.authority import CA_DAYS, CRL_DAYS, LEAF_DAYS, Authority, create_authority
+from broker.trust.authority import CA_DAYS, CRL_DAYS, LEAF_DAYS, Authority, create_authority, encryption_name
 from broker.trust.keys import make_key, request, write_atomically
 from broker.trust.register import Issued
 from schemas.errors import SettingsError, UsageError
-from schemas.names import Party
+from schemas.names import HOUSE, Party
 
 commands = typer.Typer(
     name="pki", help="Keys and certificates of a pilot: make an authority, request, issue, renew, revoke, list.", no_args_is_help=True
@@ -66,6 +66,7 @@ def issue(
     unit: Unit = None,
     link: Link = None,
     server: Annotated[str | None, typer.Option("--server", help="the name of our broker's certificate")] = None,
+    encryption: Annotated[bool, typer.Option("--encryption", help="with --unit customs: the key that partners encrypt to")] = False,
     san: Annotated[list[str] | None, typer.Option("--san", help="a host name or IP address of the broker; may be given again")] = None,
     days: Days = LEAF_DAYS,
     out: Annotated[Path | None, typer.Option("--out", help="where the certificate goes")] = None,
@@ -73,21 +74,26 @@ def issue(
     """Issue a certificate for a unit, for our broker, or for the link of a partner (only from the partner's request)."""
     if sum(choice is not None for choice in (unit, link, server)) != 1:
         raise UsageError("pki-arguments", "give one of --unit, --link and --server")
+    if encryption and unit != HOUSE:
+        raise UsageError("pki-arguments", "partners encrypt to the customs house: give --unit customs with --encryption", value=unit)
     authority = Authority.load(pki)
     if csr is None:
         if out is not None or link is not None:
             raise UsageError("pki-arguments", "a link's certificate, or one with --out, needs a signing request")
-        pair = (
-            authority.create_unit(_party(authority.country, unit), days=days)
-            if unit
-            else authority.create_server(server or "", san or (), days=days)
-        )
+        if unit:
+            create = authority.create_encryption if encryption else authority.create_unit
+            pair = create(_party(authority.country, unit), days=days)
+        else:
+            pair = authority.create_server(server or "", san or (), days=days)
         typer.echo(f"issued {pair.certificate} with the key {pair.key}")
         return
     content = _read(csr)
     if unit is not None:
         party = _party(authority.country, unit)
-        name, pem = party.unit, authority.issue_unit(party, content, days=days)
+        if encryption:
+            name, pem = encryption_name(party), authority.issue_encryption(party, content, days=days)
+        else:
+            name, pem = party.unit, authority.issue_unit(party, content, days=days)
     elif link is not None:
         name, pem = f"link-{link}", authority.issue_link(content, link, days=days)
     else:

@@ -25,6 +25,7 @@ class Kind(StrEnum):
     UNIT = "unit"
     SERVER = "server"
     LINK = "link"
+    ENCRYPTION = "encryption"
 
 
 class Issued(BaseModel):

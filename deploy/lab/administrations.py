@@ -53,6 +53,7 @@ class Administration:
         self.broker_pair: KeyPair = self.authority.create_server("broker", ["localhost", "127.0.0.1"])
         for name in (HOUSE, *plan.posts):
             self.authority.create_unit(Party(plan.country, name))
+        self.encryption_pair: KeyPair = self.authority.create_encryption(Party(plan.country, HOUSE))
         self.management_password = secrets.token_urlsafe(24)
         (directory / "secrets").mkdir(mode=0o700)
         write_atomically(directory / "secrets" / "management", self.management_password.encode(), mode=0o600)
@@ -87,11 +88,24 @@ class Administration:
         make_key(key)
         certificate = other.authority.issue_link(request(key, link.name), self.plan.country)
         write_atomically(link.with_suffix(".pem"), certificate)
+        encryption = self.directory / "trust" / other.plan.country / "encryption.pem"
+        write_atomically(encryption, other.encryption_pair.certificate.read_bytes())
 
     def write_settings(
-        self, *, amqps_port: int, management_url: str, database: str, partner: str, partner_port: int, timing: Timing
+        self,
+        *,
+        amqps_port: int,
+        management_url: str,
+        database: str,
+        partner: str,
+        partner_port: int,
+        timing: Timing,
+        encrypted: bool = False,
     ) -> None:
-        """Write exchange.toml; `partner_port` is where the line to the partner's broker begins on this machine."""
+        """Write exchange.toml; `partner_port` is where the line to the partner's broker begins on this machine.
+
+        `encrypted`: what is sent to the partner's house is encrypted to it, end to end.
+        """
         home = _releases("home", (EventType.IMPORT_DECLARATION,), "own-record", "national customs code")
         abroad = _releases(f"partners.{partner}", EXCHANGED, "customs-control", LEGAL_BASIS)
         posts = "\n".join(_post(self.plan.country, name) for name in self.plan.posts)
@@ -112,6 +126,7 @@ management = {{ url = "{management_url}", user = "panj-admin", password_file = "
 database = {json.dumps(database)}
 certificate = "pki/{country}-{HOUSE}.pem"
 key = "pki/{country}-{HOUSE}.key"
+encryption = [{{ certificate = "pki/{country}-{HOUSE}-encryption.pem", key = "pki/{country}-{HOUSE}-encryption.key" }}]
 
 [[house.consumers]]
 queue = "record"
@@ -132,6 +147,7 @@ crls = "trust/{country}/crls"
 anchor = "trust/{partner}/anchor.pem"
 crls = "trust/{partner}/crls"
 loads = {json.dumps([event_type.value for event_type in EXCHANGED])}
+{f'encryption_certificate = "trust/{partner}/encryption.pem"' if encrypted else ""}
 
 [partners.{partner}.link]
 host = "127.0.0.1"

@@ -29,8 +29,9 @@ def _silent(_: str) -> None:
 class Laboratory:
     """Two administrations, `tj` and `af`, with everything between them. Made by `laboratory`, which also ends it."""
 
-    def __init__(self, directory: Path, database: Database, timing: Timing, tell: Callable[[str], None]) -> None:
+    def __init__(self, directory: Path, database: Database, timing: Timing, tell: Callable[[str], None], encrypted: bool) -> None:
         self.directory = directory
+        self._encrypted = encrypted
         self.timing = timing
         self.daemons: dict[str, Daemon] = {}
         self._database = database
@@ -83,6 +84,7 @@ class Laboratory:
             partner=partner,
             partner_port=self.lines[partner].port,
             timing=self.timing,
+            encrypted=self._encrypted,
         )
         apply_topology(side.settings)
 
@@ -145,14 +147,22 @@ class Laboratory:
 
 @contextmanager
 def laboratory(
-    database: Database = "sqlite", *, timing: Timing | None = None, tell: Callable[[str], None] = _silent, keep: Path | None = None
+    database: Database = "sqlite",
+    *,
+    timing: Timing | None = None,
+    tell: Callable[[str], None] = _silent,
+    keep: Path | None = None,
+    encrypted: bool = False,
 ) -> Iterator[Laboratory]:
-    """Give a started laboratory in a directory of its own, and end and remove it; with `keep` the directory stays there for looking."""
+    """Give a started laboratory in a directory of its own, and end and remove it; with `keep` the directory stays there for looking.
+
+    `encrypted`: what crosses is encrypted end to end.
+    """
     directory = Path(tempfile.mkdtemp(prefix="panj-"))
     directory.chmod(0o711)  # PostgreSQL runs as another user and must reach its own folder; every other folder below is closed by itself
     lab: Laboratory | None = None
     try:
-        lab = Laboratory(directory, database, timing or Timing(), tell)
+        lab = Laboratory(directory, database, timing or Timing(), tell, encrypted)
         lab.start()
         yield lab
     finally:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
-from sqlalchemy import Connection, bindparam, select
+from sqlalchemy import Connection, select
 
 from consumers.context import Batch, Context, ReceivedEvent
 from consumers.database import among, insert_rows
@@ -13,16 +12,12 @@ from consumers.loaders.record.rows import crossing_row, declaration_row, item_ro
 from consumers.loaders.record.tables import crossing_event, declaration, declaration_item
 from consumers.registry import consumer
 from consumers.tables import inbox
-from schemas.content import validate
 from schemas.crossing import CrossingEvent
 from schemas.declarations import ExportDeclaration, ImportDeclaration, TransitDeclaration
-from schemas.strict_json import parse
 
 Key = tuple[str, int]  # reference and version
 
 FIRST_YEAR, LAST_YEAR = 1990, 2199  # as for `registration_year`
-
-_KEPT_BYTES = select(inbox.c.raw, inbox.c.type).where(inbox.c.event_id == bindparam("id"))
 
 
 @consumer((ExportDeclaration, ImportDeclaration, TransitDeclaration, CrossingEvent), queue="record")
@@ -49,43 +44,40 @@ def _refuse_implausible_instant(event: ReceivedEvent, context: Context) -> None:
         context.refuse(event, "instant-implausible", f"not between {FIRST_YEAR} and {LAST_YEAR}", field=field, value=instant)
 
 
-def _declarations_kept(connection: Connection, events: Sequence[ReceivedEvent]) -> dict[Key, str]:
-    query = select(declaration.c.reference, declaration.c.version, declaration.c.event_id)
-    rows = connection.execute(query.where(among(connection, declaration.c.reference, _references(events)))) if events else ()
-    return {(row.reference, row.version): row.event_id for row in rows}
+def _declarations_kept(connection: Connection, events: Sequence[ReceivedEvent]) -> dict[Key, bytes]:
+    query = select(declaration.c.reference, declaration.c.version, inbox.c.type, inbox.c.content)
+    joined = query.join(inbox, inbox.c.event_id == declaration.c.event_id)
+    rows = connection.execute(joined.where(among(connection, declaration.c.reference, _references(events)))) if events else ()
+    return {(row.reference, row.version): _content(row.type, row.content) for row in rows}
 
 
-def _crossings_kept(connection: Connection, events: Sequence[ReceivedEvent]) -> dict[Key, str]:
-    query = select(crossing_event.c.reference, crossing_event.c.event_id)
-    rows = connection.execute(query.where(among(connection, crossing_event.c.reference, _references(events)))) if events else ()
-    return {(row.reference, 1): row.event_id for row in rows}
+def _crossings_kept(connection: Connection, events: Sequence[ReceivedEvent]) -> dict[Key, bytes]:
+    query = select(crossing_event.c.reference, inbox.c.type, inbox.c.content)
+    joined = query.join(inbox, inbox.c.event_id == crossing_event.c.event_id)
+    rows = connection.execute(joined.where(among(connection, crossing_event.c.reference, _references(events)))) if events else ()
+    return {(row.reference, 1): _content(row.type, row.content) for row in rows}
+
+
+def _content(event_type: str, content: bytes) -> bytes:
+    return event_type.encode() + bytes(content)
 
 
 def _references(events: Sequence[ReceivedEvent]) -> list[str]:
     return sorted({event.reference for event in events})
 
 
-def _without_kept(events: Sequence[ReceivedEvent], kept: dict[Key, str], context: Context) -> list[ReceivedEvent]:
+def _without_kept(events: Sequence[ReceivedEvent], kept: Mapping[Key, bytes], context: Context) -> list[ReceivedEvent]:
     """Give the events that bring something new, sorted by key.
 
     The same version again under another id (a sender that began a new epoch) is loaded already; with other content it is refused.
     """
+    contents = dict(kept)
     new: dict[Key, ReceivedEvent] = {}
     for event in events:
-        key = (event.reference, event.version)
-        if key in new:
-            former: Any = new[key].data
-        elif key in kept:
-            former = _content_of(context.transaction, kept[key])
-        else:
-            new[key] = event
-            continue
-        if type(former) is not type(event.data) or former != event.data:
+        key, content = (event.reference, event.version), _content(event.type, event.content)
+        if key not in contents:
+            contents[key], new[key] = content, event
+        elif contents[key] != content:
             text = "this version is kept already with other content: a correction is a new version"
             context.refuse(event, "version-conflict", text, field="version", value=event.version)
     return [new[key] for key in sorted(new)]
-
-
-def _content_of(connection: Connection, event_id: str) -> Any:
-    row = connection.execute(_KEPT_BYTES, {"id": event_id}).one()
-    return validate(row.type, parse(bytes(row.raw))["data"])
