@@ -49,9 +49,9 @@ def desk(tmp_path: Path, url: str) -> Desk:
     """The Afghan customs house's."""
     afghan, tajik = Administration(AFGHAN, tmp_path / "af"), Administration(TAJIK, tmp_path / "tj")
     afghan.befriend(tajik)
-    nowhere = {"amqps_port": 1, "partner_port": 1}
     database = without_password(url, tmp_path / "pgpass")
-    afghan.write_settings(management_url="http://127.0.0.1:1", database=database, partner="tj", timing=Timing(), **nowhere)
+    nowhere = "http://127.0.0.1:1"
+    afghan.write_settings(amqps_port=1, management_url=nowhere, database=database, partner="tj", partner_port=1, timing=Timing())
     return Desk(afghan.config, url)
 
 
