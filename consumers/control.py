@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import threading
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -15,9 +13,10 @@ from sqlalchemy import Engine, text
 from broker.bundle.open import Expected, OpenBundle, OpenEvent, open_message
 from broker.bundle.pack import Route, control_event, pack
 from broker.ports import Broker, Message, Subscription
+from broker.revocation import take_crl
 from broker.trust.anchors import TrustStore
 from broker.trust.keys import Identity, Signer
-from consumers import inbox, parked
+from consumers import inbox, known_posts, parked
 from consumers.answers import LEGAL_BASIS, PURPOSE
 from consumers.database import is_away
 from consumers.delivering import Outgoing
@@ -26,8 +25,8 @@ from consumers.parked import Parking, parking_of_event, parking_of_message
 from consumers.patience import patiently
 from consumers.pipeline import Clock, now_utc
 from schemas.content import validate
-from schemas.control import Beacon, Crl
-from schemas.errors import ContentError, DistrustError, PanjError, Problem, UnavailableError
+from schemas.control import Beacon
+from schemas.errors import DistrustError, PanjError, Problem, UnavailableError
 from schemas.event import digest_of, utc_text
 from schemas.names import EventType, Party
 
@@ -126,14 +125,14 @@ class ControlWorker:
         if event.type == EventType.BEACON:
             return self._return_beacon(validate(event.type, event.data), bundle.route)
         if event.type == EventType.CRL:
-            self._take_crl(validate(event.type, event.data), lane)
+            take_crl(validate(event.type, event.data), self._trust, lane, self._expected[lane].receiver.country)
             return []
         log.info("control.ignored", type=event.type, source=event.source)
         return []
 
     def _return_beacon(self, beacon: Beacon, route: Route) -> list[Message]:
         """Send a beacon home with our clock's time; while the database is away none goes home, and so nothing is sent again for it."""
-        found = look_for(self._engine, route.source, beacon.epoch)
+        found = look_for(self._engine, route.source, beacon, self._clock())
         if found is None:
             log.warning("beacon.kept", source=route.source.urn, mark=beacon.mark, reason="the house's database does not answer")
             return []
@@ -141,14 +140,6 @@ class ControlWorker:
 
     def _environment(self) -> str:
         return next(iter(self._expected.values())).environment
-
-    def _take_crl(self, crl: Crl, lane: str) -> None:
-        try:
-            der = base64.b64decode(crl.der, validate=True)
-        except binascii.Error:
-            raise ContentError("field-invalid", "not base64", field="der") from None
-        if self._trust.take_crl(lane, der):
-            log.info("crl.received", country=lane, number=crl.crl_number)
 
     def _park(self, parking: Parking) -> None:
         log.warning("bundle.parked", lane=parking.lane, queue=parking.queue, code=parking.problem.code, problem=str(parking.problem))
@@ -185,18 +176,20 @@ def returned_beacon(
 
 
 class Found(NamedTuple):
-    """What the database said when it was asked: the highest sequence that it holds of an epoch, where it was asked for one."""
+    """What the database said when a beacon came: the highest sequence that it holds of its epoch, and how the post's clock stands."""
 
     highest: int | None
+    clock: known_posts.PostClock
 
 
-def look_for(engine: Engine, post: Party, epoch: str | None) -> Found | None:
-    """Ask how far we hold an epoch of a post; None where the database would not load now: it does not answer, or may not be written."""
+def look_for(engine: Engine, post: Party, beacon: Beacon, now_utc: datetime) -> Found | None:
+    """Note a post's beacon; None where the database would not load now: it does not answer, or may not be written."""
     try:
         with engine.begin() as connection:  # on SQLite this takes the write lock
             if connection.dialect.name == "postgresql" and connection.execute(text("SHOW transaction_read_only")).scalar_one() != "off":
                 return None
-            return Found(None if epoch is None else inbox.highest(connection, post.urn, epoch))
+            highest = None if beacon.epoch is None else inbox.highest(connection, post.urn, beacon.epoch)
+            return Found(highest, known_posts.note(connection, post, beacon.sent_at, now_utc))
     except Exception as error:
         if not is_away(error):
             raise

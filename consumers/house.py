@@ -23,6 +23,7 @@ from consumers.migrations import make_ready
 from consumers.patience import patiently
 from consumers.pipeline import Pipeline
 from consumers.registry import Consumer, load_consumer
+from consumers.telling import CrlTeller
 from consumers.worker import Worker
 from schemas.errors import SettingsError
 
@@ -44,9 +45,11 @@ def run_house(settings: Settings, stop: threading.Event) -> None:
     patiently(lambda: make_ready(engine), engine, stop)
     brokers = {lane: connect(settings, lane, settings.house_party, house) for lane in settings.lanes}
     try:
+        teller = CrlTeller(settings, engine, trust, signer, brokers)
+        teller.look()  # before anything else leaves or comes in: what is revoked is known first
         workers = make_workers(settings, consumers=consumers, engine=engine, trust=trust, signer=signer, brokers=brokers, stop=stop)
         log.info("house.started", country=settings.country, consumers=[consumer.queue for consumer in consumers], lanes=settings.lanes)
-        fresh = Freshness(trust, settings.house_party, house, lambda renewed: _sign_with(renewed, signer, brokers))
+        fresh = Freshness(trust, settings.house_party, house, lambda renewed: _sign_with(renewed, signer, brokers), [teller.look])
         workers["trust"] = lambda: fresh.run(stop)
         supervise(workers, stop)
         log.info("house.stopped", country=settings.country)

@@ -1,10 +1,10 @@
-"""The tables of the customs house's own bookkeeping: inbox, evidence, held, parked, attempt. They live in the database that the
-consumers load, so that one transaction holds both. Their SQL stands in `inbox`, `held`, `parked` and `attempts`.
+"""The tables of the customs house's own bookkeeping: inbox, evidence, held, parked, attempt, known_post. They live in the database that the
+consumers load, so that one transaction holds both. Their SQL stands in `inbox`, `held`, `parked`, `attempts` and `known_posts`.
 """
 
 from __future__ import annotations
 
-from sqlalchemy import Column, ForeignKey, Index, Integer, LargeBinary, MetaData, Table, UniqueConstraint, text
+from sqlalchemy import Column, Float, ForeignKey, Index, Integer, LargeBinary, MetaData, Table, UniqueConstraint, text
 
 from broker.audit import audit_table
 from consumers.columns import Instant, big, digest, document, identifier, name, words
@@ -104,6 +104,16 @@ attempt = Table(
     metadata,
     Column("mark", name(80), primary_key=True, comment="an event's id, or `bundle:` and the digest of a message"),
     Column("begun_at_utc", Instant(), nullable=False),
+)
+
+known_post = Table(
+    "known_post",
+    metadata,
+    Column("source", name(100), primary_key=True, comment="URN of a post whose beacon came"),
+    Column("first_seen_utc", Instant(), nullable=False),
+    Column("last_seen_utc", Instant(), nullable=False, comment="when its last beacon was here, by our clock"),
+    Column("skew_seconds", Float, comment="its clock less ours, less the time on the way: too low, never too high"),
+    Column("skew_measured_at_utc", Instant()),
 )
 
 audit = audit_table(metadata)

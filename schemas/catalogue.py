@@ -80,6 +80,8 @@ _ENTRIES: tuple[str | Entry, ...] = (
         Actor.SENDER_OPERATOR,
     ),
     Entry("crl-invalid", "not a whole CRL with a number, signed by its authority", Actor.SENDER_OPERATOR),
+    Entry("crl-country-foreign", "a partner's lane brought a CRL of another country", Actor.RECEIVER_OPERATOR),
+    Entry("crl-too-large", "a CRL is too large to travel as an event: it is taken to the partner by hand", Actor.SENDER_OPERATOR),
     Entry("key-exists", "a private key would be overwritten", Actor.OPERATOR),
     Entry("key-mode", "others than its owner may read a private key", Actor.OPERATOR),
     Entry("key-unreadable", "not a private key in PEM without a password", Actor.OPERATOR),

@@ -19,6 +19,7 @@ SealedProblems = Annotated[
     str, Field(min_length=20, max_length=40_000, pattern=r"^[A-Za-z0-9_-]+\.\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+$")
 ]
 Digest = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{43}$", description="SHA-256, base64url without padding")]
+CRL_CHARACTERS = 700_000
 Epoch = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
 
 
@@ -76,7 +77,7 @@ class Crl(Part):
     """A certificate revocation list, DER in base64, of the authority of `country` (where absent: of the sender's own country)."""
 
     crl_number: int = Field(ge=0)
-    der: str = Field(min_length=1, max_length=700_000, pattern=r"^[A-Za-z0-9+/]+={0,2}$")
+    der: str = Field(min_length=1, max_length=CRL_CHARACTERS, pattern=r"^[A-Za-z0-9+/]+={0,2}$")
     country: Administration | None = None
 
 

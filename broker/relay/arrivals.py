@@ -5,8 +5,6 @@ Opening and judging only; nothing is recorded or acknowledged here.
 
 from __future__ import annotations
 
-import base64
-import binascii
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -16,11 +14,12 @@ import structlog
 from broker.bundle.open import Expected, OpenBundle, OpenEvent, open_message
 from broker.outbox.values import BeaconReturned, ParkedControl, Settlement
 from broker.ports import Delivery, Message
+from broker.revocation import take_crl
 from broker.trust.anchors import TrustStore
 from broker.trust.signing import unb64url
 from schemas.content import validate
 from schemas.control import Beacon, Crl, Receipt
-from schemas.errors import ContentError, DistrustError, PanjError, Problem
+from schemas.errors import DistrustError, PanjError, Problem
 from schemas.event import digest_of
 from schemas.names import Party, house_of
 
@@ -86,17 +85,9 @@ class Mailbox:
         elif isinstance(said, Beacon):
             arrived.returned.append(BeaconReturned(house, said.mark, said.returned_at, now, said.epoch, said.highest))
         elif isinstance(said, Crl):
-            self._take_crl(said)
+            take_crl(said, self._trust, self._lane, self._expected.receiver.country)
         else:
             log.info("control.ignored", type=event.type, source=event.source)
-
-    def _take_crl(self, crl: Crl) -> None:
-        try:
-            der = base64.b64decode(crl.der, validate=True)
-        except binascii.Error:
-            raise ContentError("field-invalid", "not base64", field="der") from None
-        if self._trust.take_crl(self._lane, der):
-            log.info("crl.received", country=self._lane, number=crl.crl_number)
 
     def _park(self, message: Message, problem: Problem, arrived: Arrived) -> None:
         log.warning("bundle.parked", lane=self._lane, code=problem.code, problem=str(problem))

@@ -26,7 +26,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509 import verification
 
 from broker.settings.model import CRL_GRACE_DAYS, Home, Partner, Settings
-from broker.trust.crls import CrlShelf
+from broker.trust.crls import CrlShelf, HeldCrl
 from broker.trust.keys import fingerprint_of, read_certificates, uris_of
 from schemas.errors import DistrustError, SettingsError
 from schemas.limits import CHAIN_CERTIFICATES
@@ -173,10 +173,22 @@ class TrustStore:
             raise DistrustError("trust-name", f"it is another unit's than {party.urn}", field="x5c", value=found.urn)
         return found
 
-    def take_crl(self, country: str, der: bytes) -> bool:
+    @property
+    def countries(self) -> frozenset[str]:
+        """Those with a pinned anchor."""
+        return frozenset(self._anchors)
+
+    def held_crls(self, country: str) -> list[HeldCrl]:
+        """The newest CRL of each authority of a country, as far as its chains were seen here; none for a country without a directory."""
+        with self._lock:
+            shelf = self._shelves.get(country)
+            return shelf.held() if shelf is not None else []
+
+    def take_crl(self, country: str, der: bytes, number: int | None = None) -> bool:
         """Keep a CRL that came as a control event from `country`; say whether it was newer than the one held.
 
-        DistrustError `crl-invalid` unless it is signed by the country's anchor or by an intermediate of it seen in a trusted chain.
+        DistrustError `crl-invalid` unless it is signed by the country's anchor or by an intermediate of it seen in a trusted chain, and
+        has the `number` that was said.
         """
         with self._lock:
             shelf = self._shelves.get(country)
@@ -188,7 +200,7 @@ class TrustStore:
             last = DistrustError("crl-invalid", "the CRL is not signed by its authority", value=country)
             for issuer in issuers:
                 try:
-                    taken = shelf.take(der, issuer)
+                    taken = shelf.take(der, issuer, number)
                 except DistrustError as error:
                     last = error
                     continue

@@ -14,6 +14,7 @@ from pathlib import Path
 import structlog
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from broker.trust.keys import fingerprint_of, write_atomically
@@ -80,6 +81,22 @@ class Crl:
         return self.parsed.get_revoked_certificate_by_serial_number(serial) is not None
 
 
+@dataclass(frozen=True, slots=True)
+class HeldCrl:
+    """A revocation list that is believed: whose it is; `issuer` is the fingerprint of the authority that signed it."""
+
+    country: str
+    issuer: str
+    number: int
+    next_update_utc: datetime
+    parsed: x509.CertificateRevocationList = field(repr=False)
+
+    @property
+    def der(self) -> bytes:
+        """The list itself."""
+        return self.parsed.public_bytes(serialization.Encoding.DER)
+
+
 class CrlShelf:
     """The CRLs of one country. Not thread-safe: `TrustStore` calls it under its lock."""
 
@@ -117,15 +134,17 @@ class CrlShelf:
                 log.warning("crl.rollback_ignored", country=self.country, held=held.number, found=found.number if found else None)
         return self._held.get(name)
 
-    def take(self, content: bytes, issuer: x509.Certificate) -> bool:
+    def take(self, content: bytes, issuer: x509.Certificate, number: int | None = None) -> bool:
         """Keep a CRL that came over the wire, if its issuer signed it and it is newer than the one held; say whether it was.
 
-        DistrustError `crl-invalid` where it is none or this issuer did not sign it. Where it cannot be written it counts all the same,
-        until this process ends: who is revoked is not let in because a directory is read-only.
+        DistrustError `crl-invalid` where it is none, this issuer did not sign it, or it has another number than was said. Where it
+        cannot be written it counts all the same, until this process ends: nobody is let in because a directory is read-only.
         """
         crl = Crl.parse(content)
         if not crl.signed_by(issuer):
             raise DistrustError("crl-invalid", "the CRL is not signed by its authority", value=self.country)
+        if number is not None and number != crl.number:
+            raise DistrustError("crl-invalid", "the CRL has another number than its bringer says", field="crl_number", value=crl.number)
         held = self.newest(issuer)
         if held is not None and held.number >= crl.number:
             return False
@@ -140,9 +159,9 @@ class CrlShelf:
         self.reload()
         return True
 
-    def all_held(self) -> list[Crl]:
-        """What is believed now, one list of each issuer that was ever looked up."""
-        return list(self._held.values())
+    def held(self) -> list[HeldCrl]:
+        """What is believed now: one list of each issuer that was looked up."""
+        return [HeldCrl(self.country, issuer, crl.number, crl.next_update_utc, crl.parsed) for issuer, crl in self._held.items()]
 
     def _hold(self, name: str, crl: Crl) -> None:
         self._held[name] = crl

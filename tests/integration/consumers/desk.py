@@ -12,6 +12,7 @@ from sqlalchemy import Engine
 from broker.bundle.open import Expected, OpenEvent, open_message
 from broker.bundle.pack import Route, control_event, pack
 from broker.memory import MemoryExchange
+from broker.ports import Message
 from broker.trust.anchors import TrustStore
 from broker.trust.keys import Signer
 from consumers.control import ControlWorker
@@ -63,6 +64,10 @@ class ControlDesk:
         """Let the same bytes come, signed afresh."""
         route = Route(self.post.party, HOUSE, event_type.value)
         self._here.deliver(pack(route, [raw], [digest_of(raw)], self.post.identity, datetime.now(UTC)))
+
+    def deliver(self, message: Message) -> None:
+        """Let any message come."""
+        self._here.deliver(message)
 
     def beacon(self, mark: int, **more: Any) -> None:
         """Let the post send a beacon."""

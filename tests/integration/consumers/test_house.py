@@ -84,7 +84,7 @@ class Home:
                 for opened in bundle.events:
                     if opened.event.type == EventType.BEACON:
                         self.beacons.append(Beacon.model_validate(opened.event.data))
-                    else:
+                    elif opened.event.type == EventType.RECEIPT:  # CRLs come too
                         answers = Receipt.model_validate(opened.event.data).answers
                         self.answered.update((answer.id, answer.fate.value) for answer in answers)
                 subscription.ack([delivery])
