@@ -118,6 +118,9 @@ class Connection:
                 self._connect_once()
             except (PanjError, OSError, pika.exceptions.AMQPError) as error:
                 self._note(str(error))
+            except Exception as error:  # a thread's outermost loop: nothing that comes over the wire may end it for good
+                log.exception("connection.surprised", purpose=self._purpose, lane=self._target.virtual_host)
+                self._note(type(error).__name__)
             self._stands = False
             self._talk.closed()
             self._closing.wait(self._pause_seconds())

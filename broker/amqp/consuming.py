@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -15,8 +15,9 @@ from pika.frame import Method
 from pika.spec import Basic, BasicProperties
 
 from broker.amqp.connection import ChannelKeeper, Connection
+from broker.amqp.reading import read_message, read_redeliveries
 from broker.amqp.target import ConnectionTarget
-from broker.ports import Delivery, Message
+from broker.ports import Delivery
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,9 +213,8 @@ class QueueSubscription:
             return
         number = method.delivery_tag
         self._unacknowledged.append(number)
-        delivery = Delivery(
-            _message(method.routing_key, body, properties), self._queue, _redeliveries(method, properties), _Tag(life, number)
-        )
+        message = read_message(method.routing_key, body, properties)
+        delivery = Delivery(message, self._queue, read_redeliveries(method, properties), _Tag(life, number))
         with self._some:
             self._arrived.append(delivery)
             self._some.notify()
@@ -253,17 +253,3 @@ class QueueSubscription:
         if self._channel is not None and self._channel.is_open:
             self._channel.close()
         self._abandon()
-
-
-def _message(routing_key: str, body: bytes, properties: BasicProperties) -> Message:
-    headers: Mapping[str, str | int] = {
-        name: value for name, value in (properties.headers or {}).items() if isinstance(value, str | int) and not name.startswith("x-")
-    }
-    return Message(routing_key, body, headers, properties.content_type or "", properties.content_encoding)
-
-
-def _redeliveries(method: Basic.Deliver, properties: BasicProperties) -> int:
-    count = (properties.headers or {}).get("x-delivery-count")  # quorum queues count: guide "Quorum Queues", poison message handling
-    if isinstance(count, int):
-        return max(count, int(method.redelivered))
-    return int(method.redelivered)
