@@ -12,7 +12,8 @@ import structlog
 from broker.bundle.open import Expected, OpenBundle, OpenEvent, open_message
 from broker.ports import Delivery, Subscription
 from broker.trust.anchors import TrustStore
-from consumers.inbox import EvidenceRow, Place
+from consumers.evidence import EvidenceRow
+from consumers.inbox import Place
 from consumers.parked import Parking, parking_of_event, parking_of_message
 from schemas.errors import DistrustError, Problem
 from schemas.names import STREAM_TYPES

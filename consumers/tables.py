@@ -1,5 +1,6 @@
-"""The tables of the customs house's own bookkeeping: inbox, evidence, held, parked, attempt, known_post. They live in the database that the
-consumers load, so that one transaction holds both. Their SQL stands in `inbox`, `held`, `parked`, `attempts` and `known_posts`.
+"""The tables of the customs house's own bookkeeping: inbox, evidence, crl, held, parked, attempt, known_post. They live in the database
+that the consumers load, so that one transaction holds both. Their SQL stands in `inbox`, `evidence`, `held`, `parked`, `attempts` and
+`known_posts`.
 """
 
 from __future__ import annotations
@@ -49,6 +50,20 @@ evidence = Table(
     Column("fingerprint", name(64), nullable=False, comment="SHA-256 of the signing certificate, hex"),
     Column("signed_at_utc", Instant(), nullable=False),
     Column("received_at_utc", Instant(), nullable=False),
+    Column("crls", document(), comment="the lists that its certificates were checked against: `crl.digest` of each in base64url"),
+)
+
+crl = Table(
+    "crl",
+    metadata,
+    Column("digest", digest(), primary_key=True, comment="SHA-256 of `der`"),
+    Column("country", name(2), nullable=False),
+    Column("issuer", words(), nullable=False, comment="the authority's name, RFC 4514"),
+    Column("number", name(50), nullable=False, comment="CRLNumber, decimal; up to 20 bytes, more than an integer column holds"),
+    Column("this_update_utc", Instant(), nullable=False),
+    Column("next_update_utc", Instant(), nullable=False),
+    Column("first_seen_utc", Instant(), nullable=False),
+    Column("der", LargeBinary, nullable=False),
 )
 
 held = Table(

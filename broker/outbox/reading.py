@@ -11,8 +11,8 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, exists, func, not_, or_, select
 
-from broker.outbox.tables import beacon, lease, outbox, outbox_life, parked_control, receipt_counter, stream
-from broker.outbox.values import ANY_TYPE, BeaconState, Depth, EventFate, Life, OutboxRow, RelayedRow, Types
+from broker.outbox.tables import beacon, lease, outbox, outbox_life, parked_control, receipt, receipt_counter, stream
+from broker.outbox.values import ANY_TYPE, BeaconState, Depth, EventFate, KeptEvent, Life, OutboxRow, RelayedRow, Types
 from schemas.errors import Problem
 from schemas.fates import Fate
 
@@ -160,8 +160,23 @@ def rows_of(connection: Connection, reference: str) -> Sequence[Any]:
     A registration number alone finds every reference that ends with it, by reading all of them.
     """
     columns = [column for column in outbox.c if column.name not in ("raw", "content_digest")]
-    named = outbox.c.reference == reference if "/" in reference else outbox.c.reference.endswith(f"/{reference}", autoescape=True)
-    return connection.execute(select(*columns).where(named).order_by(outbox.c.position)).all()
+    return connection.execute(select(*columns).where(_named(reference)).order_by(outbox.c.position)).all()
+
+
+def kept(connection: Connection, reference: str) -> list[KeptEvent]:
+    """All versions of one declaration with their bytes and receipts, in order of acceptance; found as by `rows_of`."""
+    columns = (
+        *(outbox.c[name] for name in ("event_id", "destination", "type", "epoch", "sequence", "reference", "version", "raw")),
+        receipt.c.received_at_utc,
+        receipt.c.jws,
+        receipt.c.raw,
+    )
+    query = select(*columns).outerjoin(receipt, receipt.c.digest == outbox.c.receipt_digest)
+    return [KeptEvent._make(row) for row in connection.execute(query.where(_named(reference)).order_by(outbox.c.position))]
+
+
+def _named(reference: str) -> ColumnElement[bool]:
+    return outbox.c.reference == reference if "/" in reference else outbox.c.reference.endswith(f"/{reference}", autoescape=True)
 
 
 def lives(connection: Connection) -> list[tuple[Life, bool]]:

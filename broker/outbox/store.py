@@ -25,6 +25,7 @@ from broker.outbox.values import (
     Depth,
     Draft,
     EventFate,
+    KeptEvent,
     Life,
     Occurrences,
     OutboxRow,
@@ -143,7 +144,7 @@ class Outbox:
         now = self._clock()
         with writing(self._engine) as connection:
             recording.record_relayed(connection, occurrences.relayed)
-            recorded = recording.record_settlements(connection, occurrences.settlements, now)
+            recorded = recording.record_settlements(connection, occurrences.settlements, occurrences.receipts, now)
             recording.record_beacons(connection, occurrences.sent, occurrences.returned)
             if occurrences.parked:
                 parked.record_parked(connection, occurrences.parked, now)
@@ -168,6 +169,11 @@ class Outbox:
         """All versions of one declaration: rows with every column but the bytes, by name, in order of acceptance."""
         with reading_transaction(self._engine) as connection:
             return reading.rows_of(connection, reference)
+
+    def kept(self, reference: str) -> list[KeptEvent]:
+        """All versions of one declaration with their exact bytes and the receipts that answered them."""
+        with reading_transaction(self._engine) as connection:
+            return reading.kept(connection, reference)
 
     def beacons(self) -> list[BeaconState]:
         """What is known of every destination's beacon."""

@@ -108,7 +108,8 @@ outbox = Table(
     Column("fate", Text),
     Column("problems", JSON(none_as_null=True)),
     Column("reply_key", LargeBinary),
-    Column("raw", LargeBinary, nullable=False),  # last: SQLite reads the others without walking over a long one
+    Column("raw", LargeBinary, nullable=False),  # behind the others: SQLite reads them without walking over a long one
+    Column("receipt_digest", LargeBinary),  # receipt.digest of the one that gave `fate`, or, while there is none, `answered_fate`
     UniqueConstraint("event_id"),
     UniqueConstraint("destination", "type", "epoch", "sequence"),
     # The reference leads, so that acceptance and `panj trace` both find by it.
@@ -165,6 +166,16 @@ parked_control = Table(
     Column("last_seen_utc", UtcInstant, nullable=False),
 )
 Index("parked_control_last_seen", parked_control.c.last_seen_utc)
+
+receipt = Table(
+    "receipt",
+    metadata,
+    Column("digest", LargeBinary, primary_key=True),
+    Column("house", Text, nullable=False),
+    Column("received_at_utc", UtcInstant, nullable=False),
+    Column("jws", Text, nullable=False),
+    Column("raw", LargeBinary, nullable=False),
+)
 
 receipt_counter = Table(
     "receipt_counter",

@@ -94,6 +94,7 @@ class Settlement:
     """One answer of a receipt: `house` (URN) says that the event with this id and digest (32 bytes) has this fate.
 
     `sealed`: the problems, encrypted under the event's own reply key.
+    `receipt` is the digest of the receipt event that says so, where that is to be kept.
     """
 
     event_id: str
@@ -102,6 +103,17 @@ class Settlement:
     fate: Fate
     problems: tuple[Problem, ...] = ()
     sealed: str | None = None
+    receipt: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ReceivedReceipt:
+    """A receipt as it came: the event's exact bytes, their SHA-256, and the signature of the bundle that it came in."""
+
+    digest: bytes
+    house: str
+    raw: bytes = field(repr=False)
+    jws: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +155,7 @@ class Occurrences:
 
     relayed: list[Relayed] = field(default_factory=list)
     settlements: list[Settlement] = field(default_factory=list)
+    receipts: list[ReceivedReceipt] = field(default_factory=list)
     sent: list[BeaconSent] = field(default_factory=list)
     returned: list[BeaconReturned] = field(default_factory=list)
     parked: list[ParkedControl] = field(default_factory=list)
@@ -212,6 +225,22 @@ class EventFate:
     def settled(self) -> bool:
         """Whether its outbox row is finished."""
         return self.settled_at_utc is not None
+
+
+class KeptEvent(NamedTuple):
+    """An event with all that is kept to prove it: its exact bytes, and the receipt that answered it, as it came (None: none yet)."""
+
+    event_id: str
+    destination: str
+    type: str
+    epoch: str
+    sequence: int
+    reference: str
+    version: int
+    raw: bytes
+    received_at_utc: datetime | None
+    receipt_jws: str | None
+    receipt_raw: bytes | None
 
 
 @dataclass(frozen=True, slots=True)

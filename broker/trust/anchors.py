@@ -26,7 +26,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509 import verification
 
 from broker.settings.model import CRL_GRACE_DAYS, Home, Partner, Settings
-from broker.trust.crls import CrlShelf, HeldCrl
+from broker.trust.crls import Crl, CrlShelf, HeldCrl
 from broker.trust.keys import fingerprint_of, read_certificates, uris_of
 from schemas.errors import DistrustError, SettingsError
 from schemas.limits import CHAIN_CERTIFICATES
@@ -43,6 +43,7 @@ _BROKEN = (ValueError, UnsupportedAlgorithm, x509.DuplicateExtension, x509.Unsup
 class Speaker:
     """The verdict on a chain: it speaks for `urn` from `not_before_utc` to `not_after_utc` (of the whole path), with `key`.
 
+    `crls` are the lists that it was not revoked on, of the issuers from the leaf's up to the anchor, as far as there are any.
     `stale_from_utc` is when the first of the CRLs held for the path has run out, days of grace included; None while none is held.
     """
 
@@ -53,6 +54,7 @@ class Speaker:
     not_after_utc: datetime
     stale_from_utc: datetime | None
     key: ec.EllipticCurvePublicKey = field(repr=False)
+    crls: tuple[Crl, ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,13 +245,14 @@ class TrustStore:
             self._within(since, until, now_utc)
             _check_path(path, min(max(now_utc, since), until))
             with self._lock:
-                stale_from = self._check_revocation(party.country, path)
-            return Speaker(party.urn, party.country, fingerprint_of(leaf), since, until, stale_from, key)
+                crls = self._check_revocation(party.country, path)
+            stale_from = min(crl.next_update_utc for crl in crls) + self._grace.get(party.country, CRL_GRACE) if crls else None
+            return Speaker(party.urn, party.country, fingerprint_of(leaf), since, until, stale_from, key, crls)
         except _BROKEN as error:
             raise DistrustError("trust-certificate-unreadable", f"a certificate is broken: {type(error).__name__}", field="x5c") from None
 
-    def _check_revocation(self, country: str, path: tuple[x509.Certificate, ...]) -> datetime | None:
-        """Refuse a path with a revoked certificate; give when the first CRL held for it is stale, None where none is held."""
+    def _check_revocation(self, country: str, path: tuple[x509.Certificate, ...]) -> tuple[Crl, ...]:
+        """Refuse a path with a revoked certificate; give the CRLs held for it, the leaf's issuer's first."""
         for intermediate in path[1:-1]:
             self._intermediates.setdefault(country, {})[fingerprint_of(intermediate)] = intermediate
         shelf = self._shelves.get(country)
@@ -258,12 +261,12 @@ class TrustStore:
             crl = shelf.newest(issuer) if shelf else None
             if crl is None:
                 continue
-            held.append(crl.next_update_utc)
             if crl.revokes(issued.serial_number):
                 raise DistrustError(
                     "trust-revoked", "a certificate of the chain is revoked", field="x5c", value=f"{issued.serial_number:x}"
                 )
-        return min(held) + self._grace.get(country, CRL_GRACE) if held else None
+            held.append(crl)
+        return tuple(held)
 
     def _within(self, since: datetime, until: datetime, now_utc: datetime) -> None:
         if now_utc + self._tolerance < since:
