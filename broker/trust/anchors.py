@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 import itertools
 import os
 import threading
@@ -26,7 +27,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509 import verification
 
 from broker.settings.model import CRL_GRACE_DAYS, Home, Partner, Settings
-from broker.trust.crls import Crl, CrlShelf, HeldCrl
+from broker.trust.crls import AUTHORITIES, Crl, CrlShelf, HeldCrl
 from broker.trust.keys import fingerprint_of, read_certificates, uris_of
 from schemas.errors import DistrustError, SettingsError
 from schemas.limits import CHAIN_CERTIFICATES
@@ -117,7 +118,7 @@ class TrustStore:
         self._lock = threading.Lock()
         self._anchors = {country: _Anchor(country, path) for country, path in anchors.items()}
         self._shelves = {country: CrlShelf(country, crls[country]) for country in anchors if country in crls}
-        self._verdicts: dict[tuple[str, ...], Speaker] = {}
+        self._verdicts: dict[bytes, Speaker] = {}
         self._intermediates: dict[str, dict[str, x509.Certificate]] = {}
         self.reload()
 
@@ -150,11 +151,11 @@ class TrustStore:
         `country`, where given, is the only one that may speak. With `brings_crl` a stale CRL is no hindrance: who brings the next one
         must be let in. A verdict is remembered until a file changes; what the clock says is judged each time.
         """
-        chain = tuple(x5c)
+        chain = hashlib.sha256("\n".join(x5c).encode()).digest()  # a partner's chains may be large, and as many as it likes
         verdicts = self._verdicts  # a reload meanwhile swaps the dictionary: what is then stored in the old one is forgotten
         found = verdicts.get(chain)
         if found is None:
-            found = self._judge(chain, country, now_utc)
+            found = self._judge(tuple(x5c), country, now_utc)
             if len(verdicts) >= _VERDICTS:
                 verdicts.clear()
             verdicts[chain] = found
@@ -253,8 +254,11 @@ class TrustStore:
 
     def _check_revocation(self, country: str, path: tuple[x509.Certificate, ...]) -> tuple[Crl, ...]:
         """Refuse a path with a revoked certificate; give the CRLs held for it, the leaf's issuer's first."""
+        seen = self._intermediates.setdefault(country, {})
         for intermediate in path[1:-1]:
-            self._intermediates.setdefault(country, {})[fingerprint_of(intermediate)] = intermediate
+            seen[fingerprint_of(intermediate)] = intermediate
+            if len(seen) > AUTHORITIES:
+                del seen[next(iter(seen))]
         shelf = self._shelves.get(country)
         held = []
         for issued, issuer in itertools.pairwise(path):

@@ -23,6 +23,7 @@ from schemas.errors import DistrustError, SettingsError
 
 log = structlog.get_logger()
 
+AUTHORITIES = 64  # of one country: an administration that is up to no good may make as many as it likes, and a list of 500 kB of each
 _FILE_BYTES = 4 * 1024 * 1024
 _SUFFIXES = frozenset({".crl", ".der", ".pem"})
 
@@ -135,6 +136,8 @@ class CrlShelf:
         """The list with the highest number that this issuer signed, of those read now and before; None where there is none."""
         name = fingerprint_of(issuer)
         if name not in self._answered:
+            if len(self._answered) > AUTHORITIES:
+                self._answered.clear()
             self._answered.add(name)
             candidates = sorted(
                 (crl for crl in self._read if crl.parsed.issuer == issuer.subject), key=lambda crl: crl.number, reverse=True
@@ -161,6 +164,8 @@ class CrlShelf:
         held = self.newest(issuer)
         if held is not None and held.number >= crl.number:
             return False
+        if held is None and len(self._held) >= AUTHORITIES:
+            raise DistrustError("crl-invalid", f"no more than {AUTHORITIES} authorities of one country are heard", value=self.country)
         name = fingerprint_of(issuer)
         self._hold(name, crl)
         try:
