@@ -10,21 +10,20 @@ from typing import NamedTuple
 import structlog
 from sqlalchemy import Engine, text
 
-from broker.bundle.open import Expected, OpenBundle, OpenEvent, open_message
+from broker.bundle.open import Expected, OpenBundle, OpenEvent, UnreadableEvent, open_message
 from broker.bundle.pack import Route, control_event, pack
 from broker.ports import Broker, Message, Subscription
 from broker.revocation import take_crl
 from broker.trust.anchors import TrustStore
 from broker.trust.keys import Identity, Signer
 from consumers import inbox, known_posts, parked
-from consumers.answers import LEGAL_BASIS, PURPOSE, receipts
+from consumers.answers import LEGAL_BASIS, PURPOSE
 from consumers.database import is_away
 from consumers.delivering import Outgoing
-from consumers.opening import InHand, evidence_of
+from consumers.opening import InHand
 from consumers.parked import Parking, parking_of_event, parking_of_message
 from consumers.patience import patiently
 from consumers.pipeline import Clock, now_utc
-from consumers.withdrawals import take_withdrawals
 from schemas.content import validate
 from schemas.control import Beacon
 from schemas.errors import DistrustError, PanjError, Problem, UnavailableError
@@ -111,22 +110,17 @@ class ControlWorker:
             problem = Problem(code="opening-surprise", text=f"opening it failed unexpectedly: {type(error).__name__}")
             self._park(parking_of_message(message, one.lane, one.delivery.queue, problem))
             return []
-        if bundle.route.type == EventType.WITHDRAWAL:
-            return self._take_withdrawals(bundle, one)
+        for unreadable in bundle.unreadable:
+            self._park_event(unreadable, unreadable.problem, bundle, one)
         replies = []
-        for opened in bundle.events:
+        for opened in _worth_an_answer(bundle):
             try:
                 replies.extend(self._answer(bundle, opened, one.lane))
-            except PanjError as error:
-                self._park_event(bundle, opened, error.problems[0], one)
+            except Exception as error:  # one control event must not end the worker on which all beacons depend
+                if is_away(error):
+                    raise
+                self._park_event(opened, _problem_of(error, one), bundle, one)
         return [(one.lane, reply) for reply in replies]
-
-    def _take_withdrawals(self, bundle: OpenBundle, one: InHand) -> list[tuple[str, Message]]:
-        """Take a bundle of tombstones in and answer for their events at once."""
-        taken = take_withdrawals(bundle, evidence_of(bundle, self._clock()), self._engine, self._stop, self._clock)
-        for opened, problem in taken.unfit:
-            self._park_event(bundle, opened, problem, one)
-        return receipts(taken.answers, bundle.route.destination, self._environment(), self._signer.identity, self._clock())
 
     def _answer(self, bundle: OpenBundle, opened: OpenEvent, lane: str) -> list[Message]:
         event = opened.event
@@ -149,9 +143,9 @@ class ControlWorker:
     def _environment(self) -> str:
         return next(iter(self._expected.values())).environment
 
-    def _park_event(self, bundle: OpenBundle, opened: OpenEvent, problem: Problem, one: InHand) -> None:
+    def _park_event(self, event: OpenEvent | UnreadableEvent, problem: Problem, bundle: OpenBundle, one: InHand) -> None:
         source = bundle.route.source.urn
-        self._park(parking_of_event(opened.raw, opened.digest, problem, lane=one.lane, queue=one.delivery.queue, source=source))
+        self._park(parking_of_event(event.raw, event.digest, problem, lane=one.lane, queue=one.delivery.queue, source=source))
 
     def _park(self, parking: Parking) -> None:
         log.warning("bundle.parked", lane=parking.lane, queue=parking.queue, code=parking.problem.code, problem=str(parking.problem))
@@ -165,6 +159,18 @@ class ControlWorker:
 
 def _nothing(_: Sequence[str]) -> None:
     """No control event leaves a held row to finish."""
+
+
+def _problem_of(error: Exception, one: InHand) -> Problem:
+    if isinstance(error, PanjError):
+        return error.problems[0]
+    log.exception("control.surprised", lane=one.lane, queue=one.delivery.queue)
+    return Problem(code="opening-surprise", text=f"it failed unexpectedly: {type(error).__name__}")
+
+
+def _worth_an_answer(bundle: OpenBundle) -> tuple[OpenEvent, ...]:
+    """Of many beacons in one bundle the last one says all: nobody has us sign and send five hundred answers to one message."""
+    return bundle.events[-1:] if bundle.route.type == EventType.BEACON else bundle.events
 
 
 def returned_beacon(

@@ -10,11 +10,10 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, Select, bindparam, select, update
 
-from broker.trust.signing import Signatory
 from consumers.columns import json_text
 from consumers.context import ReceivedEvent
-from consumers.database import among, insert_missing, insert_rows
-from consumers.tables import evidence, inbox
+from consumers.database import among, insert_rows
+from consumers.tables import inbox
 from schemas.errors import Problem
 from schemas.fates import Fate
 
@@ -148,35 +147,6 @@ def now_readable(connection: Connection, event: ReceivedEvent, reply_key: bytes)
     """Note what could be read of a held event only now: it came encrypted to a key that was missing."""
     values = {"reference": event.reference, "version": event.version, "content": event.content, "reply_key": reply_key}
     connection.execute(update(inbox).where(inbox.c.event_id == event.id).values(values))
-
-
-@dataclass(frozen=True, slots=True)
-class EvidenceRow:
-    """The signature of one bundle, kept as evidence for all its events."""
-
-    bundle_digest: bytes
-    jws: str
-    signatory: Signatory
-    received_at_utc: datetime
-
-
-def write_evidence(connection: Connection, rows: Iterable[EvidenceRow]) -> None:
-    """Keep signatures that are not kept yet."""
-    insert_missing(
-        connection,
-        evidence,
-        (
-            {
-                "bundle_digest": row.bundle_digest,
-                "jws": row.jws,
-                "signatory": row.signatory.urn,
-                "fingerprint": row.signatory.fingerprint,
-                "signed_at_utc": row.signatory.signed_at_utc,
-                "received_at_utc": row.received_at_utc,
-            }
-            for row in sorted(rows, key=lambda row: row.bundle_digest)
-        ),
-    )
 
 
 def problems_text(problems: tuple[Problem, ...]) -> str | None:

@@ -17,7 +17,7 @@ from sqlalchemy import Connection, Engine
 from broker.bundle.open import Expected
 from broker.trust.anchors import TrustStore
 from broker.trust.sealing import NO_KEYS, DecryptionKeys
-from consumers import held, inbox, parked
+from consumers import evidence, held, inbox, parked
 from consumers.answers import Answered
 from consumers.context import Declined, ReceivedEvent
 from consumers.database import is_away, is_repeated_key
@@ -123,7 +123,7 @@ class Pipeline:
     def _write(self, connection: Connection, found: Sorted, rows: Sequence[InboxRow], parkings: Sequence[Parking]) -> None:
         moment = self.clock()
         fresh = {arrival.evidence.bundle_digest: arrival.evidence for arrival in found.fresh}
-        inbox.write_evidence(connection, fresh.values())
+        evidence.write_evidence(connection, fresh.values())
         inbox.write_rows(connection, rows, moment)
         held_now = [(row.event_id, row.problems[0]) for row in rows if row.fate is Fate.HELD]
         held.hold(connection, self.consumer.queue, held_now, moment)

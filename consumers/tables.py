@@ -1,11 +1,11 @@
-"""The tables of the customs house's own bookkeeping: inbox, evidence, held, withdrawal, parked, attempt, known_post. They live in the
-database that the consumers load, so that one transaction holds both. Their SQL stands in `inbox`, `held`, `withdrawals`, `parked`,
-`attempts` and `known_posts`.
+"""The tables of the customs house's own bookkeeping: inbox, evidence, crl, held, parked, attempt, known_post. They live in the database
+that the consumers load, so that one transaction holds both. Their SQL stands in `inbox`, `evidence`, `held`, `parked`, `attempts` and
+`known_posts`.
 """
 
 from __future__ import annotations
 
-from sqlalchemy import Boolean, Column, Float, ForeignKey, Index, Integer, LargeBinary, MetaData, Table, UniqueConstraint, text
+from sqlalchemy import Column, Float, ForeignKey, Index, Integer, LargeBinary, MetaData, Table, UniqueConstraint, text
 
 from broker.audit import audit_table
 from consumers.columns import Instant, big, digest, document, identifier, name, words
@@ -50,6 +50,20 @@ evidence = Table(
     Column("fingerprint", name(64), nullable=False, comment="SHA-256 of the signing certificate, hex"),
     Column("signed_at_utc", Instant(), nullable=False),
     Column("received_at_utc", Instant(), nullable=False),
+    Column("crls", document(), comment="the lists that its certificates were checked against: `crl.digest` of each in base64url"),
+)
+
+crl = Table(
+    "crl",
+    metadata,
+    Column("digest", digest(), primary_key=True, comment="SHA-256 of `der`"),
+    Column("country", name(2), nullable=False),
+    Column("issuer", words(), nullable=False, comment="the authority's name, RFC 4514"),
+    Column("number", name(50), nullable=False, comment="CRLNumber, decimal; up to 20 bytes, more than an integer column holds"),
+    Column("this_update_utc", Instant(), nullable=False),
+    Column("next_update_utc", Instant(), nullable=False),
+    Column("first_seen_utc", Instant(), nullable=False),
+    Column("der", LargeBinary, nullable=False),
 )
 
 held = Table(
@@ -70,29 +84,6 @@ held = Table(
         postgresql_where=text("finished_at_utc IS NULL"),
         sqlite_where=text("finished_at_utc IS NULL"),
     ),
-)
-
-withdrawal = Table(
-    "withdrawal",
-    metadata,
-    Column(
-        "event_id",
-        identifier(),
-        ForeignKey("inbox.event_id", name="fk_withdrawal_inbox"),
-        primary_key=True,
-        comment="the withdrawn event's",
-    ),
-    Column("digest", digest(), nullable=False, comment="SHA-256 of `raw`, the tombstone's own"),
-    Column("reason", words(), nullable=False),
-    Column(
-        "filled_place",
-        Boolean,
-        nullable=False,
-        comment="the event had not come: inbox.raw are the tombstone's bytes, inbox.digest is the event's",
-    ),
-    Column("received_at_utc", Instant(), nullable=False),
-    Column("bundle_digest", digest(), nullable=False, comment="evidence.bundle_digest"),
-    Column("raw", LargeBinary, nullable=False, comment="the tombstone's signed bytes, exactly"),
 )
 
 parked = Table(

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 
 import structlog
 
+from broker.bundle.lines import claimed_bytes
 from broker.ports import Broker, Subscription
 from broker.trust.keys import Signer
 from consumers import held
@@ -20,12 +21,13 @@ from consumers.pipeline import Pipeline
 from consumers.retrying import try_again
 from consumers.suspects import take_in_carefully
 from schemas.errors import UnavailableError
-from schemas.limits import BUNDLE_EVENTS
+from schemas.limits import BUNDLE_EVENTS, UNPACKED_BYTES
 from schemas.names import Party
 
 log = structlog.get_logger()
 
 PREFETCH = 100  # messages: enough for the broker to be ahead of a batch, little enough to hold whole bundles in memory
+BATCH_BYTES = UNPACKED_BYTES  # of bodies, unpacked: in memory JSON may need thirty times as much, and 20 kB may unpack to the whole limit
 IDLE_SECONDS = 0.5  # how long an idle worker sleeps unless a delivery or a confirm wakes it
 HELD_SECONDS = 5.0  # between two looks at the held rows
 LAST_CONFIRMS_SECONDS = 4.0  # how long a stopping worker waits for its last receipts' confirms
@@ -94,19 +96,19 @@ class Worker:
         return True
 
     def _next_batch(self) -> list[InHand]:
-        """What is there, up to the batch size in events: a whole number of bundles, at least one."""
+        """What is there, up to the batch size in events and `BATCH_BYTES`: a whole number of bundles, at least one."""
         for lane, subscription in self._subscriptions.items():
             room = max(1, PREFETCH - len(self._waiting))
             if len(self._waiting) < PREFETCH:
                 self._waiting.extend(InHand(delivery, lane, subscription) for delivery in subscription.take(room, 0))
         batch: list[InHand] = []
-        events = 0
+        events = unpacked = 0
         while self._waiting:
-            count = _claimed_events(self._waiting[0])
-            if batch and events + count > self._pipeline.consumer.batch_size:
+            events += _claimed_events(self._waiting[0])
+            unpacked += claimed_bytes(self._waiting[0].delivery.message)
+            if batch and (events > self._pipeline.consumer.batch_size or unpacked > BATCH_BYTES):
                 break
             batch.append(self._waiting.popleft())
-            events += count
         return batch
 
     def _answer(self, answers: Sequence[Answered], deliveries: Sequence[InHand]) -> None:

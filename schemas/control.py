@@ -14,7 +14,7 @@ from schemas.names import STREAM_TYPES, EventType
 from schemas.text import Text
 from schemas.values import Instant, whole
 
-EventId = Annotated[str, Field(pattern=r"^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$")]
+EventId = Annotated[str, Field(min_length=36, max_length=36)]
 SealedProblems = Annotated[
     str, Field(min_length=20, max_length=40_000, pattern=r"^[A-Za-z0-9_-]+\.\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+$")
 ]

@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import Annotated, Any
 
 from pydantic import Field, GetPydanticSchema
-from pydantic_core import CoreSchema, core_schema
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 
 def plain_decimal(integer_digits: int, places: int) -> GetPydanticSchema:
@@ -68,16 +68,27 @@ def _in_one_spelling(pattern: str, read: CoreSchema, strict: CoreSchema, error: 
 _DAY = "[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])"
 _INSTANT = rf"^{_DAY}T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]{{1,6}})?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$"
 
+
+def _within_calendar(instant: datetime) -> datetime:
+    # In the first and the last year the same instant may lie outside the calendar in UTC, and no program can bring it there.
+    if not date.min.year < instant.year < date.max.year:
+        raise PydanticCustomError("instant_calendar", "an instant of the years 2 to 9998")
+    return instant
+
+
 # RFC 3339 with its offset: the place's own, so that its wall clock can be told again (+05:00 Dushanbe, +04:30 Kabul).
 Instant = Annotated[
     datetime,
     _as(
-        _in_one_spelling(
-            _INSTANT,
-            core_schema.datetime_schema(tz_constraint="aware", microseconds_precision="error"),
-            core_schema.datetime_schema(strict=True, tz_constraint="aware"),
-            "instant_form",
-            "an instant with seconds and offset (RFC 3339), such as 2026-11-24T08:15:00+05:00",
+        core_schema.no_info_after_validator_function(
+            _within_calendar,
+            _in_one_spelling(
+                _INSTANT,
+                core_schema.datetime_schema(tz_constraint="aware", microseconds_precision="error"),
+                core_schema.datetime_schema(strict=True, tz_constraint="aware"),
+                "instant_form",
+                "an instant with seconds and offset (RFC 3339), such as 2026-11-24T08:15:00+05:00",
+            ),
         ),
         {"type": "string", "format": "date-time", "pattern": _INSTANT},
     ),

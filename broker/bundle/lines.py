@@ -10,6 +10,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Sequence
 
+from broker.ports import Message
 from schemas.errors import DistrustError
 from schemas.limits import BODY_BYTES, BUNDLE_EVENTS, EVENT_BYTES, UNPACKED_BYTES
 
@@ -64,3 +65,10 @@ def expand(body: bytes, encoding: str | None) -> bytes:
     if not unpacker.eof or unpacker.unused_data:
         raise DistrustError("bundle-gzip", "the body is cut short or followed by something else")
     return unpacked
+
+
+def claimed_bytes(message: Message) -> int:
+    """How large a body says to be once unpacked, without unpacking it: gzip's own last four bytes. `expand` refuses a lie."""
+    if message.content_encoding != GZIP:
+        return len(message.body)
+    return max(len(message.body), int.from_bytes(message.body[-4:], "little"))

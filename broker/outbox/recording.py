@@ -12,10 +12,11 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 import structlog
-from sqlalchemy import Connection, func, insert, literal, select, update
+from sqlalchemy import Connection, bindparam, func, insert, literal, select, update
+from sqlalchemy.dialects import postgresql, sqlite
 
-from broker.outbox.tables import UtcInstant, beacon, outbox, receipt_counter
-from broker.outbox.values import BeaconReturned, BeaconSent, Recorded, Relayed, Settlement
+from broker.outbox.tables import UtcInstant, beacon, outbox, receipt, receipt_counter
+from broker.outbox.values import BeaconReturned, BeaconSent, ReceivedReceipt, Recorded, Relayed, Settlement
 from broker.trust.sealing import unseal_problems
 from schemas.fates import Fate
 
@@ -24,6 +25,9 @@ log = structlog.get_logger()
 _Item = TypeVar("_Item")
 _AT_ONCE = 1_000  # rows named in one statement
 _TOLD = 5  # events named in one log line
+_SMALL = 20  # receipts with fewer answers are written row by row: a statement for each receipt costs as much as so many rows
+
+_Answered = tuple[int, bytes | None]  # the position of a row, and the digest of the receipt that answers it
 
 
 @dataclass(slots=True)
@@ -36,28 +40,25 @@ class _Standing:
     fate: str | None
     answered_fate: str | None
     reply_key: bytes | None
-    withdrawn: bool
 
 
 def record_relayed(connection: Connection, relayed: Sequence[Relayed]) -> None:
-    """Note for each confirmed bundle's rows when and after which beacon they were relayed.
-
-    An event that was withdrawn while its bundle was on its way is not relayed by it: its tombstone has still to leave.
-    """
+    """Note for each confirmed bundle's rows when and after which beacon they were relayed."""
     for bundle in relayed:
-        said = outbox.c.withdrawal.is_not(None) if bundle.tombstones else outbox.c.withdrawal.is_(None)
         for positions in _parts(bundle.positions):
             connection.execute(
                 update(outbox)
-                .where(outbox.c.position.in_(positions), outbox.c.settled_at_utc.is_(None), said)
+                .where(outbox.c.position.in_(positions), outbox.c.settled_at_utc.is_(None))
                 .values(relayed_at_utc=bundle.relayed_at_utc, relayed_mark=bundle.mark, relays=outbox.c.relays + 1)
             )
 
 
-def record_settlements(connection: Connection, settlements: Sequence[Settlement], now: datetime) -> Recorded:
-    """Settle what fits; count and tell what does not."""
+def record_settlements(
+    connection: Connection, settlements: Sequence[Settlement], receipts: Sequence[ReceivedReceipt], now: datetime
+) -> Recorded:
+    """Settle what fits and keep the receipts that say so; count and tell what does not fit."""
     standings = _standings(connection, {settlement.event_id for settlement in settlements})
-    final: dict[tuple[Fate, str], list[int]] = defaultdict(list)
+    final: dict[tuple[Fate, str], list[_Answered]] = defaultdict(list)
     problems_of: dict[tuple[Fate, str], Any] = {}
     settled: dict[str, list[int]] = defaultdict(list)
     held: dict[str, list[int]] = defaultdict(list)
@@ -72,24 +73,24 @@ def record_settlements(connection: Connection, settlements: Sequence[Settlement]
             contradicts = settlement.fate.final and settlement.fate != row.fate
             (strays.contradicted if contradicts else strays.repeated).append(settlement)
             continue
-        if not settlement.fate.final and (row.answered_fate is not None or row.withdrawn):
-            strays.repeated.append(settlement)  # a withdrawn event is not held any more once its tombstone is there
+        if not settlement.fate.final and row.answered_fate is not None:
+            strays.repeated.append(settlement)
             continue
         problems = _problems(settlement, row.reply_key)
         key = (settlement.fate, repr(problems))
         problems_of[key] = problems
-        final[key].append(row.position)
+        final[key].append((row.position, settlement.receipt))
         fates[settlement.fate] += 1
         if settlement.fate.final:
-            if row.withdrawn:
-                _tell_withdrawn(settlement)
             row.fate = settlement.fate
             settled[row.destination].append(row.position)
         else:
             row.answered_fate = settlement.fate
             held[row.destination].append(row.position)
-    for key, positions in final.items():
-        _write(connection, key[0], problems_of[key], positions, now)
+    for key, answered in final.items():
+        _write(connection, key[0], problems_of[key], answered, now)
+    used = {digest for answered in final.values() for _, digest in answered}
+    _keep_receipts(connection, [one for one in receipts if one.digest in used], now)
     strays.keep(connection)
     return Recorded(settled, held, fates, len(strays.repeated), len(strays.mismatched), len(strays.contradicted))
 
@@ -108,7 +109,6 @@ def _standings(connection: Connection, event_ids: Iterable[str]) -> dict[str, _S
         outbox.c.fate,
         outbox.c.answered_fate,
         outbox.c.reply_key,
-        outbox.c.withdrawal.is_not(None),
     )
     found: dict[str, _Standing] = {}
     for ids in _parts(tuple(event_ids)):
@@ -117,24 +117,31 @@ def _standings(connection: Connection, event_ids: Iterable[str]) -> dict[str, _S
     return found
 
 
-def _write(connection: Connection, fate: Fate, problems: Any, positions: Sequence[int], now: datetime) -> None:
+def _write(connection: Connection, fate: Fate, problems: Any, answered: Sequence[_Answered], now: datetime) -> None:
     """Give these rows one fate. An event answered before its confirm came was relayed, too: so says its answer."""
     relayed_at = func.coalesce(outbox.c.relayed_at_utc, literal(now, UtcInstant))
     values: dict[str, Any] = {"problems": problems, "relayed_at_utc": relayed_at, "relayed_mark": func.coalesce(outbox.c.relayed_mark, 0)}
     values |= {"fate": fate.value, "settled_at_utc": now} if fate.final else {"answered_fate": fate.value}
-    if fate is Fate.LOADED:
-        values["withdrawal"] = None  # it came too late: should the house ever ask for the event again, it gets the event
-    for part in _parts(positions):
-        connection.execute(update(outbox).where(outbox.c.position.in_(part), outbox.c.settled_at_utc.is_(None)).values(values))
+    change = update(outbox).where(outbox.c.settled_at_utc.is_(None)).values(values)
+    by_receipt: dict[bytes | None, list[int]] = defaultdict(list)
+    for position, digest in answered:
+        by_receipt[digest].append(position)
+    if len(answered) < _SMALL * len(by_receipt):
+        one_row = change.where(outbox.c.position == bindparam("at")).values(receipt_digest=bindparam("receipt"))
+        connection.execute(one_row, [{"at": position, "receipt": digest} for position, digest in answered])
+        return
+    for digest, positions in by_receipt.items():
+        for part in _parts(positions):
+            connection.execute(change.where(outbox.c.position.in_(part)).values(receipt_digest=digest))
 
 
-def _tell_withdrawn(settlement: Settlement) -> None:
-    if settlement.fate is Fate.LOADED:
-        advice = "it had been loaded before its withdrawal came: correct it by a cancellation, as the next version"
-        log.warning("withdrawal.came_late", event_id=settlement.event_id, house=settlement.house, advice=advice)
-    else:
-        code = settlement.problems[0].code if settlement.problems else None
-        log.info("withdrawal.settled", event_id=settlement.event_id, house=settlement.house, code=code)
+def _keep_receipts(connection: Connection, receipts: Sequence[ReceivedReceipt], now: datetime) -> None:
+    """Keep receipts as they came, each once: the house's word for what they settled."""
+    if not receipts:
+        return
+    insert_here = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+    rows = [{"digest": one.digest, "house": one.house, "received_at_utc": now, "jws": one.jws, "raw": one.raw} for one in receipts]
+    connection.execute(insert_here(receipt).on_conflict_do_nothing(), rows)
 
 
 class _Strays:

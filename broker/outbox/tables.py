@@ -63,7 +63,6 @@ Position = BigInteger().with_variant(Integer, "sqlite")
 WAITING = "relayed_at_utc IS NULL AND settled_at_utc IS NULL"
 RELAYED = "relayed_at_utc IS NOT NULL AND settled_at_utc IS NULL"
 REFUSED = "fate = 'REFUSED'"
-WITHDRAWN = "withdrawn_at_utc IS NOT NULL"
 CURRENT = "current"
 
 outbox_life = Table(
@@ -109,9 +108,8 @@ outbox = Table(
     Column("fate", Text),
     Column("problems", JSON(none_as_null=True)),
     Column("reply_key", LargeBinary),
-    Column("withdrawn_at_utc", UtcInstant),
-    Column("withdrawal", LargeBinary),  # the tombstone's exact bytes, sent in the event's stead; none once it proved too late
-    Column("raw", LargeBinary, nullable=False),  # last: SQLite reads the others without walking over a long one
+    Column("raw", LargeBinary, nullable=False),  # behind the others: SQLite reads them without walking over a long one
+    Column("receipt_digest", LargeBinary),  # receipt.digest of the one that gave `fate`, or, while there is none, `answered_fate`
     UniqueConstraint("event_id"),
     UniqueConstraint("destination", "type", "epoch", "sequence"),
     # The reference leads, so that acceptance and `panj trace` both find by it.
@@ -133,14 +131,6 @@ Index(
     outbox.c.relayed_at_utc,
     sqlite_where=text(RELAYED),
     postgresql_where=text(RELAYED),
-)
-Index(
-    "outbox_withdrawn",
-    outbox.c.destination,
-    outbox.c.settled_at_utc,
-    outbox.c.position,
-    sqlite_where=text(WITHDRAWN),
-    postgresql_where=text(WITHDRAWN),
 )
 Index("outbox_refused", outbox.c.destination, outbox.c.position, sqlite_where=text(REFUSED), postgresql_where=text(REFUSED))
 
@@ -176,6 +166,16 @@ parked_control = Table(
     Column("last_seen_utc", UtcInstant, nullable=False),
 )
 Index("parked_control_last_seen", parked_control.c.last_seen_utc)
+
+receipt = Table(
+    "receipt",
+    metadata,
+    Column("digest", LargeBinary, primary_key=True),
+    Column("house", Text, nullable=False),
+    Column("received_at_utc", UtcInstant, nullable=False),
+    Column("jws", Text, nullable=False),
+    Column("raw", LargeBinary, nullable=False),
+)
 
 receipt_counter = Table(
     "receipt_counter",

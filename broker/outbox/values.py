@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from enum import Enum
 from typing import Any, NamedTuple
 
 from schemas.errors import Problem
@@ -58,10 +57,7 @@ ANY_TYPE = Types()
 
 
 class OutboxRow(NamedTuple):
-    """What is sent for an unsettled event, ready to be bundled: itself, or once it is withdrawn its tombstone, whose type `type` is then.
-
-    `destination` is a URN, `size_bytes` the length of `raw`, `digest` SHA-256 over it.
-    """
+    """An unsettled event, ready to be bundled. `destination` is a URN, `size_bytes` the length of `raw`, `digest` SHA-256 over it."""
 
     position: int
     destination: str
@@ -86,15 +82,11 @@ class RelayedRow(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Relayed:
-    """A bundle that the broker confirmed: the rows in it, and the last beacon mark sent before it left.
-
-    `tombstones`: it held the rows' withdrawals, and not their events.
-    """
+    """A bundle that the broker confirmed: the rows in it, and the last beacon mark sent before it left."""
 
     positions: tuple[int, ...]
     mark: int
     relayed_at_utc: datetime
-    tombstones: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +94,7 @@ class Settlement:
     """One answer of a receipt: `house` (URN) says that the event with this id and digest (32 bytes) has this fate.
 
     `sealed`: the problems, encrypted under the event's own reply key.
+    `receipt` is the digest of the receipt event that says so, where that is to be kept.
     """
 
     event_id: str
@@ -110,6 +103,17 @@ class Settlement:
     fate: Fate
     problems: tuple[Problem, ...] = ()
     sealed: str | None = None
+    receipt: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ReceivedReceipt:
+    """A receipt as it came: the event's exact bytes, their SHA-256, and the signature of the bundle that it came in."""
+
+    digest: bytes
+    house: str
+    raw: bytes = field(repr=False)
+    jws: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +155,7 @@ class Occurrences:
 
     relayed: list[Relayed] = field(default_factory=list)
     settlements: list[Settlement] = field(default_factory=list)
+    receipts: list[ReceivedReceipt] = field(default_factory=list)
     sent: list[BeaconSent] = field(default_factory=list)
     returned: list[BeaconReturned] = field(default_factory=list)
     parked: list[ParkedControl] = field(default_factory=list)
@@ -190,11 +195,7 @@ class BeaconState:
 
 @dataclass(frozen=True, slots=True)
 class Depth:
-    """How one destination stands. `accepted` = `waiting` + `in_flight` + `held` + `settled`; `refused` are among the settled.
-
-    `withdrawing`: unsettled ones that were withdrawn, counted above too. `withdrawn_late`: loaded over there before their withdrawal
-    came, and not corrected by a later version yet.
-    """
+    """How one destination stands. `accepted` = `waiting` + `in_flight` + `held` + `settled`; `refused` are among the settled."""
 
     destination: str
     accepted: int
@@ -208,8 +209,6 @@ class Depth:
     oldest_in_flight_utc: datetime | None
     receipts_mismatched: int
     receipts_contradicted: int
-    withdrawing: int = 0
-    withdrawn_late: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,35 +227,20 @@ class EventFate:
         return self.settled_at_utc is not None
 
 
-@dataclass(frozen=True, slots=True)
-class WithdrawalWish:
-    """What a person wants withdrawn, and why: the unsettled events of a reference; of one `version` and for one house where they say so."""
-
-    reference: str
-    reason: str
-    version: int | None = None
-    destination: str | None = None
-
-
-class WithdrawalStep(Enum):
-    """What a wish to withdraw does to one event."""
-
-    WITHDRAWN = "withdrawn"
-    AGAIN = "withdrawn before"
-    SETTLED = "settled"
-
-
-@dataclass(frozen=True, slots=True)
-class Withdrawn:
-    """One event that a wish to withdraw concerns, and what the wish does to it. `stood`: where it was before, in words."""
+class KeptEvent(NamedTuple):
+    """An event with all that is kept to prove it: its exact bytes, and the receipt that answered it, as it came (None: none yet)."""
 
     event_id: str
     destination: str
     type: str
+    epoch: str
+    sequence: int
     reference: str
     version: int
-    stood: str
-    step: WithdrawalStep
+    raw: bytes
+    received_at_utc: datetime | None
+    receipt_jws: str | None
+    receipt_raw: bytes | None
 
 
 @dataclass(frozen=True, slots=True)

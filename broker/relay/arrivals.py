@@ -12,7 +12,7 @@ from datetime import datetime
 import structlog
 
 from broker.bundle.open import Expected, OpenBundle, OpenEvent, open_message
-from broker.outbox.values import BeaconReturned, ParkedControl, Settlement
+from broker.outbox.values import BeaconReturned, ParkedControl, ReceivedReceipt, Settlement
 from broker.ports import Delivery, Message
 from broker.revocation import take_crl
 from broker.trust.anchors import TrustStore
@@ -33,6 +33,7 @@ class Arrived:
     """What a batch of control messages said."""
 
     settlements: list[Settlement] = field(default_factory=list)
+    receipts: list[ReceivedReceipt] = field(default_factory=list)
     returned: list[BeaconReturned] = field(default_factory=list)
     parked: list[ParkedControl] = field(default_factory=list)
 
@@ -77,9 +78,10 @@ class Mailbox:
         event, house = opened.event, bundle.route.source.urn
         said = validate(event.type, event.data)
         if isinstance(said, Receipt):
+            arrived.receipts.append(ReceivedReceipt(opened.digest, house, opened.raw, bundle.jws))
             arrived.settlements.extend(
                 # A digest that is not canonical base64url is nobody's: it fits no row and is counted so.
-                Settlement(answer.id, unb64url(answer.digest) or b"", house, answer.fate, answer.problems, answer.sealed)
+                Settlement(answer.id, unb64url(answer.digest) or b"", house, answer.fate, answer.problems, answer.sealed, opened.digest)
                 for answer in said.answers
             )
         elif isinstance(said, Beacon):

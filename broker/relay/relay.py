@@ -198,6 +198,7 @@ class Relay:
             if deliveries:
                 arrived = self._mailboxes[country].open(deliveries, now)
                 self._pending.settlements.extend(arrived.settlements)
+                self._pending.receipts.extend(arrived.receipts)
                 self._pending.returned.extend(arrived.returned)
                 self._pending.parked.extend(arrived.parked)
                 self._to_acknowledge.append((subscription, deliveries))

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 import itertools
 import os
 import threading
@@ -26,7 +27,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509 import verification
 
 from broker.settings.model import CRL_GRACE_DAYS, Home, Partner, Settings
-from broker.trust.crls import CrlShelf, HeldCrl
+from broker.trust.crls import AUTHORITIES, Crl, CrlShelf, HeldCrl
 from broker.trust.keys import fingerprint_of, read_certificates, uris_of
 from schemas.errors import DistrustError, SettingsError
 from schemas.limits import CHAIN_CERTIFICATES
@@ -43,6 +44,7 @@ _BROKEN = (ValueError, UnsupportedAlgorithm, x509.DuplicateExtension, x509.Unsup
 class Speaker:
     """The verdict on a chain: it speaks for `urn` from `not_before_utc` to `not_after_utc` (of the whole path), with `key`.
 
+    `crls` are the lists that it was not revoked on, of the issuers from the leaf's up to the anchor, as far as there are any.
     `stale_from_utc` is when the first of the CRLs held for the path has run out, days of grace included; None while none is held.
     """
 
@@ -53,6 +55,7 @@ class Speaker:
     not_after_utc: datetime
     stale_from_utc: datetime | None
     key: ec.EllipticCurvePublicKey = field(repr=False)
+    crls: tuple[Crl, ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +118,7 @@ class TrustStore:
         self._lock = threading.Lock()
         self._anchors = {country: _Anchor(country, path) for country, path in anchors.items()}
         self._shelves = {country: CrlShelf(country, crls[country]) for country in anchors if country in crls}
-        self._verdicts: dict[tuple[str, ...], Speaker] = {}
+        self._verdicts: dict[bytes, Speaker] = {}
         self._intermediates: dict[str, dict[str, x509.Certificate]] = {}
         self.reload()
 
@@ -148,11 +151,11 @@ class TrustStore:
         `country`, where given, is the only one that may speak. With `brings_crl` a stale CRL is no hindrance: who brings the next one
         must be let in. A verdict is remembered until a file changes; what the clock says is judged each time.
         """
-        chain = tuple(x5c)
+        chain = hashlib.sha256("\n".join(x5c).encode()).digest()  # a partner's chains may be large, and as many as it likes
         verdicts = self._verdicts  # a reload meanwhile swaps the dictionary: what is then stored in the old one is forgotten
         found = verdicts.get(chain)
         if found is None:
-            found = self._judge(chain, country, now_utc)
+            found = self._judge(tuple(x5c), country, now_utc)
             if len(verdicts) >= _VERDICTS:
                 verdicts.clear()
             verdicts[chain] = found
@@ -243,27 +246,31 @@ class TrustStore:
             self._within(since, until, now_utc)
             _check_path(path, min(max(now_utc, since), until))
             with self._lock:
-                stale_from = self._check_revocation(party.country, path)
-            return Speaker(party.urn, party.country, fingerprint_of(leaf), since, until, stale_from, key)
+                crls = self._check_revocation(party.country, path)
+            stale_from = min(crl.next_update_utc for crl in crls) + self._grace.get(party.country, CRL_GRACE) if crls else None
+            return Speaker(party.urn, party.country, fingerprint_of(leaf), since, until, stale_from, key, crls)
         except _BROKEN as error:
             raise DistrustError("trust-certificate-unreadable", f"a certificate is broken: {type(error).__name__}", field="x5c") from None
 
-    def _check_revocation(self, country: str, path: tuple[x509.Certificate, ...]) -> datetime | None:
-        """Refuse a path with a revoked certificate; give when the first CRL held for it is stale, None where none is held."""
+    def _check_revocation(self, country: str, path: tuple[x509.Certificate, ...]) -> tuple[Crl, ...]:
+        """Refuse a path with a revoked certificate; give the CRLs held for it, the leaf's issuer's first."""
+        seen = self._intermediates.setdefault(country, {})
         for intermediate in path[1:-1]:
-            self._intermediates.setdefault(country, {})[fingerprint_of(intermediate)] = intermediate
+            seen[fingerprint_of(intermediate)] = intermediate
+            if len(seen) > AUTHORITIES:
+                del seen[next(iter(seen))]
         shelf = self._shelves.get(country)
         held = []
         for issued, issuer in itertools.pairwise(path):
             crl = shelf.newest(issuer) if shelf else None
             if crl is None:
                 continue
-            held.append(crl.next_update_utc)
             if crl.revokes(issued.serial_number):
                 raise DistrustError(
                     "trust-revoked", "a certificate of the chain is revoked", field="x5c", value=f"{issued.serial_number:x}"
                 )
-        return min(held) + self._grace.get(country, CRL_GRACE) if held else None
+            held.append(crl)
+        return tuple(held)
 
     def _within(self, since: datetime, until: datetime, now_utc: datetime) -> None:
         if now_utc + self._tolerance < since:

@@ -6,6 +6,7 @@ CRLs for other issuers' certificates).
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -22,17 +23,29 @@ from schemas.errors import DistrustError, SettingsError
 
 log = structlog.get_logger()
 
+AUTHORITIES = 64  # of one country: an administration that is up to no good may make as many as it likes, and a list of 500 kB of each
 _FILE_BYTES = 4 * 1024 * 1024
 _SUFFIXES = frozenset({".crl", ".der", ".pem"})
 
 
 @dataclass(frozen=True, slots=True)
 class Crl:
-    """One revocation list, read and not yet believed: `CrlShelf.newest` gives only those that their issuer signed."""
+    """One revocation list, read and not yet believed: `CrlShelf.newest` gives only those that their issuer signed.
+
+    `digest` is the SHA-256 of `der`: the name under which it is kept as evidence.
+    """
 
     number: int
+    this_update_utc: datetime
     next_update_utc: datetime
-    parsed: x509.CertificateRevocationList = field(repr=False)
+    digest: bytes = field(repr=False)
+    der: bytes = field(repr=False)
+    parsed: x509.CertificateRevocationList = field(repr=False, compare=False)
+
+    @property
+    def issuer(self) -> str:
+        """The name of the authority that says to have signed it (RFC 4514)."""
+        return self.parsed.issuer.rfc4514_string()
 
     @classmethod
     def parse(cls, content: bytes) -> Crl:
@@ -40,9 +53,10 @@ class Crl:
         try:
             pem = content.lstrip().startswith(b"-----BEGIN")
             parsed = x509.load_pem_x509_crl(content) if pem else x509.load_der_x509_crl(content)
+            der = parsed.public_bytes(serialization.Encoding.DER) if pem else content
             critical = [extension.oid.dotted_string for extension in parsed.extensions if extension.critical]
             number = parsed.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number
-            next_update = parsed.next_update_utc
+            this_update, next_update = parsed.last_update_utc, parsed.next_update_utc
         except (
             ValueError,
             UnsupportedAlgorithm,
@@ -55,7 +69,7 @@ class Crl:
             raise DistrustError("crl-invalid", "a CRL with a critical extension is not taken", value=critical[0])
         if next_update is None:
             raise DistrustError("crl-invalid", "a CRL must say when the next one comes (nextUpdate)")
-        return cls(number, next_update, parsed)
+        return cls(number, this_update, next_update, hashlib.sha256(der).digest(), der, parsed)
 
     def signed_by(self, issuer: x509.Certificate) -> bool:
         """Whether this certificate's key signed it and may sign CRLs."""
@@ -122,6 +136,8 @@ class CrlShelf:
         """The list with the highest number that this issuer signed, of those read now and before; None where there is none."""
         name = fingerprint_of(issuer)
         if name not in self._answered:
+            if len(self._answered) > AUTHORITIES:
+                self._answered.clear()
             self._answered.add(name)
             candidates = sorted(
                 (crl for crl in self._read if crl.parsed.issuer == issuer.subject), key=lambda crl: crl.number, reverse=True
@@ -148,6 +164,8 @@ class CrlShelf:
         held = self.newest(issuer)
         if held is not None and held.number >= crl.number:
             return False
+        if held is None and len(self._held) >= AUTHORITIES:
+            raise DistrustError("crl-invalid", f"no more than {AUTHORITIES} authorities of one country are heard", value=self.country)
         name = fingerprint_of(issuer)
         self._hold(name, crl)
         try:

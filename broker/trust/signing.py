@@ -10,7 +10,7 @@ import base64
 import binascii
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
 
 from broker.trust.anchors import TrustStore
+from broker.trust.crls import Crl
 from broker.trust.keys import Identity
 from schemas.errors import ContentError, DistrustError, UsageError
 from schemas.limits import BUNDLE_EVENTS, CHAIN_CERTIFICATES, HEADER_BYTES, INTEGER
@@ -36,13 +37,17 @@ _LATEST = 253_402_300_799  # the last second of the year 9999
 
 @dataclass(frozen=True, slots=True)
 class Signatory:
-    """Who signed: `signed_at_utc` is the signer's own claim (`iat`), `fingerprint` the SHA-256 of its certificate in hex."""
+    """Who signed: `signed_at_utc` is the signer's own claim (`iat`), `fingerprint` the SHA-256 of its certificate in hex.
+
+    `crls` are the lists by which its chain was judged, the leaf's issuer's first.
+    """
 
     urn: str
     country: str
     fingerprint: str
     signed_at_utc: datetime
     not_after_utc: datetime
+    crls: tuple[Crl, ...] = field(default=(), repr=False)
 
 
 def sign(digests: Sequence[bytes], identity: Identity, now_utc: datetime) -> str:
@@ -90,7 +95,7 @@ def verify(
     except InvalidSignature:
         raise DistrustError("jws-signature", "the signature does not fit", field="jws", value=speaker.urn) from None
     signed_at = datetime.fromtimestamp(header["iat"], UTC)
-    return Signatory(speaker.urn, speaker.country, speaker.fingerprint, signed_at, speaker.not_after_utc)
+    return Signatory(speaker.urn, speaker.country, speaker.fingerprint, signed_at, speaker.not_after_utc, speaker.crls)
 
 
 def b64url(content: bytes) -> str:

@@ -11,32 +11,14 @@ from dataclasses import replace
 from random import Random
 from typing import Any
 
-from broker.bundle.lines import CONTENT_TYPE, compress, join
 from broker.bundle.pack import Route
 from broker.ports import Message
-from broker.trust.signing import sign
-from schemas.event import digest_of, event_bytes, new_id, new_salt
-from schemas.limits import BODY_BYTES, BUNDLE_EVENTS, EVENT_BYTES, INTEGER, JSON_DEPTH
+from schemas.event import event_bytes, new_id, new_salt
+from schemas.limits import BODY_BYTES, EVENT_BYTES, INTEGER, JSON_DEPTH
 from tests.attacks.opening.corpus import Corpus, Specimen
-from tests.unit.bundle.senders import POST, THEIR_HOUSE, attributes, identity_of
-from tests.unit.trust.certificates import NOW
+from tests.unit.bundle.senders import POST, THEIR_HOUSE, attributes, signed_anyhow
 
 ENOUGH = 40  # characters of any value that is put in
-
-
-def signed_anyhow(raws: list[bytes], route: Route, body: bytes | None = None, **headers: Any) -> Message:
-    """A message of these bytes rightly signed by the route's source, whatever they hold: `pack` without its checks."""
-    jws = sign([digest_of(raw) for raw in raws[:BUNDLE_EVENTS]], identity_of(route.source), NOW)
-    packed, encoding = compress(join(raws) if body is None else body)
-    told: dict[str, Any] = {
-        "jws": jws,
-        "source": route.source.urn,
-        "destination": route.destination.urn,
-        "type": str(route.type),
-        "events": len(raws),
-        "environment": "test",
-    }
-    return Message(route.routing_key, packed, told | headers, CONTENT_TYPE, encoding)
 
 
 def _among(random: Random, corpus: Corpus, spoiled: bytes) -> tuple[str, Message]:
@@ -145,9 +127,9 @@ def bombs(random: Random, corpus: Corpus) -> tuple[str, Message]:
     room = b" " * (EVENT_BYTES - len(raw) + 1)
     choice = random.randrange(6)
     if choice == 0:
-        return "record", signed_anyhow([raw], route, b"[\n" + b" " * (40 << 20) + b"\n]")
+        return "record", signed_anyhow([raw], route, body=b"[\n" + b" " * (40 << 20) + b"\n]")
     if choice == 1:
-        return "record", signed_anyhow([b"{}"], route, b"[\n" + b",\n".join([b"{}"] * 1_000_000) + b"\n]", events=1_000_000)
+        return "record", signed_anyhow([b"{}"], route, body=b"[\n" + b",\n".join([b"{}"] * 1_000_000) + b"\n]", events=1_000_000)
     if choice == 2:
         return "record", signed_anyhow([b"{}"] * 501, route)
     if choice == 3:

@@ -9,6 +9,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import Engine, select, text
 
+from broker.trust.signing import b64url
 from consumers.answers import Answered
 from consumers.context import Batch, Context
 from consumers.held import refuse as refuse_held
@@ -17,7 +18,7 @@ from consumers.loaders.record.tables import declaration as declaration_table
 from consumers.pipeline import Pipeline
 from consumers.retrying import try_again
 from consumers.suspects import take_in_carefully
-from consumers.tables import attempt, evidence, held, inbox, parked
+from consumers.tables import attempt, crl, evidence, held, inbox, parked
 from schemas.errors import ContentError
 from schemas.event import new_epoch
 from schemas.fates import Fate
@@ -53,6 +54,23 @@ def test_a_sound_event_is_loaded_with_its_inbox_row_and_its_evidence(pipeline: P
     assert loaded.accepted_at_utc.isoformat() == "2026-11-23T09:05:00+00:00"
     assert loaded.accepted_at_offset_minutes == 300
     assert signature.signatory == frontier.post.party.urn
+
+
+def test_the_crl_that_stood_when_a_bundle_was_opened_is_kept_once(pipeline: Pipeline, frontier: Frontier, engine: Engine) -> None:
+    for number in range(3):
+        pipeline.process(frontier.deliveries([frontier.post.event(declaration(f"crl-{number}"))]))
+    first = frontier.tajik.crl.read_bytes()
+    frontier.tajik.write_crl()
+    assert frontier.trust.reload()
+    pipeline.process(frontier.deliveries([frontier.post.event(declaration("crl-3"))]))
+    second = frontier.tajik.crl.read_bytes()
+    with engine.connect() as connection:
+        kept = connection.execute(select(crl).order_by(crl.c.first_seen_utc)).all()
+        judged_by = connection.execute(select(evidence.c.crls).order_by(evidence.c.received_at_utc)).scalars().all()
+    assert [row.der for row in kept] == [first, second]
+    assert [(row.country, row.issuer) for row in kept] == [("tj", "CN=Panj pilot authority tj,C=TJ")] * 2
+    assert int(kept[1].number) == int(kept[0].number) + 1
+    assert judged_by == [[b64url(row.digest)] for row in (kept[0], kept[0], kept[0], kept[1])]
 
 
 def test_a_second_copy_is_answered_with_its_first_fate_and_counted(pipeline: Pipeline, frontier: Frontier, engine: Engine) -> None:

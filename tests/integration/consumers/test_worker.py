@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import threading
 import time
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from sqlalchemy import Engine, text
 
+from broker.bundle.lines import claimed_bytes
 from broker.bundle.open import Expected, open_message
 from broker.memory import MemoryExchange
 from broker.trust.anchors import TrustStore
 from broker.trust.keys import Signer
+from consumers.answers import Answered
 from consumers.context import Batch, Context
 from consumers.loaders.record import load_record
+from consumers.opening import InHand
 from consumers.pipeline import Pipeline
 from consumers.worker import Worker
 from schemas.control import Receipt
+from schemas.limits import UNPACKED_BYTES
 from tests.integration.consumers.conftest import Hands, PipelineOf
 from tests.integration.consumers.frontier import HOUSE, Frontier, Post, declaration
 from tests.integration.consumers.test_fates import load_unless_cursed
@@ -137,3 +142,28 @@ def test_a_held_event_is_answered_twice_and_its_row_finished_by_the_confirm(
     assert lane.answers() == ["LOADED"]
     with engine.connect() as connection:
         assert connection.execute(text("SELECT count(*) FROM held WHERE finished_at_utc IS NULL")).scalar_one() == 0
+
+
+@dataclass(frozen=True)
+class Watched(Pipeline):
+    """A pipeline that remembers how many bodies' bytes it was given at once."""
+
+    given: list[list[int]] = field(default_factory=list)
+
+    def process(self, deliveries: Sequence[InHand]) -> list[Answered]:
+        self.given.append([claimed_bytes(one.delivery.message) for one in deliveries])
+        return super().process(deliveries)
+
+
+def test_bundles_that_unpack_to_much_are_opened_one_by_one_however_few_events_they_hold(pipeline: Pipeline, lane: Lane) -> None:
+    watched = Watched(**{each.name: getattr(pipeline, each.name) for each in fields(pipeline)})
+    noise = {"noise": ["x" * 1_000] * 900}
+    for _ in range(4):  # 10 MB each, of a few kilobytes on the line
+        lane.here.deliver(lane.post.bundle([lane.post.event(declaration("big") | {"extensions": noise}) for _ in range(11)]))
+    lane.send("small-1")
+    lane.send("small-2")
+    worker = lane.worker(watched)
+    while worker.turn():
+        pass
+    assert [len(batch) for batch in watched.given] == [1, 1, 1, 3]
+    assert all(sum(batch) <= UNPACKED_BYTES for batch in watched.given)

@@ -5,14 +5,18 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
+from broker.bundle.lines import CONTENT_TYPE, compress, join
 from broker.bundle.open import Expected, OpenBundle, open_message
 from broker.bundle.pack import Route, pack
 from broker.ports import Message
 from broker.trust.anchors import TrustStore
 from broker.trust.keys import Identity
+from broker.trust.signing import sign
 from schemas.event import digest_of, event_bytes, new_id, new_salt, schema_of, utc_text
+from schemas.limits import BUNDLE_EVENTS
 from schemas.names import EventType, Party, house_of
 from tests.unit.trust.certificates import NOW, identity, leaf, root
 
@@ -55,6 +59,23 @@ def attributes(route: Route = EXPORT, number: int = 1, data: Mapping[str, Any] |
 
 def bundle(raws: Sequence[bytes], route: Route = EXPORT, signer: Identity | None = None) -> Message:
     return pack(route, raws, [digest_of(raw) for raw in raws], signer or identity_of(route.source), NOW)
+
+
+def signed_anyhow(
+    raws: Sequence[bytes], route: Route, signer: Identity | None = None, now: datetime = NOW, *, body: bytes | None = None, **headers: Any
+) -> Message:
+    """A message of these bytes rightly signed by the route's source, whatever they hold: `pack` without its checks."""
+    jws = sign([digest_of(raw) for raw in raws[:BUNDLE_EVENTS]], signer or identity_of(route.source), now)
+    packed, encoding = compress(join(raws) if body is None else body)
+    told: dict[str, Any] = {
+        "jws": jws,
+        "source": route.source.urn,
+        "destination": route.destination.urn,
+        "type": str(route.type),
+        "events": len(raws),
+        "environment": "test",
+    }
+    return Message(route.routing_key, packed, told | headers, CONTENT_TYPE, encoding)
 
 
 def events(count: int = 3, route: Route = EXPORT) -> list[bytes]:

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from broker.bundle.lines import compress, expand, join, split
+from broker.bundle.lines import CONTENT_TYPE, claimed_bytes, compress, expand, join, split
+from broker.ports import Message
 from schemas.errors import DistrustError
 from schemas.limits import BODY_BYTES, EVENT_BYTES, UNPACKED_BYTES
 
@@ -115,3 +116,14 @@ def test_a_body_that_is_not_one_whole_gzip_stream_is_refused(body: bytes) -> Non
 @pytest.mark.parametrize("encoding", ["deflate", "br", "GZIP", "", "gzip, gzip"])
 def test_another_content_encoding_is_refused(encoding: str) -> None:
     assert refusal(expand, b"[\n{}\n]", encoding) == "bundle-encoding"
+
+
+def test_what_a_body_unpacks_to_is_told_without_unpacking_and_a_lie_does_not_expand() -> None:
+    body = join([b"{" + b" " * 100_000 + b"}"] * 9)
+    packed, encoding = compress(body)
+    assert claimed_bytes(Message("key", packed, {}, CONTENT_TYPE, encoding)) == len(body) > 100 * len(packed)
+    assert claimed_bytes(Message("key", body, {}, CONTENT_TYPE)) == len(body)
+    assert claimed_bytes(Message("key", b"", {}, CONTENT_TYPE, encoding)) == 0
+    lie = packed[:-4] + (7).to_bytes(4, "little")
+    assert claimed_bytes(Message("key", lie, {}, CONTENT_TYPE, encoding)) == len(lie)
+    assert refusal(expand, lie, encoding) == "bundle-gzip"

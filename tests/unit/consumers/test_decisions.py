@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from broker.bundle.open import OpenEvent
 from broker.trust.signing import Signatory
 from consumers.decisions import sort_out
-from consumers.inbox import EvidenceRow, Known
+from consumers.evidence import EvidenceRow
+from consumers.inbox import Known
 from consumers.opening import Arrival
 from schemas.event import Event
 from schemas.fates import Fate

@@ -3,11 +3,23 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import select
 
 from broker.outbox.parked import ROWS
 from broker.outbox.store import Outbox
-from broker.outbox.values import BeaconReturned, BeaconSent, BeaconState, Occurrences, ParkedControl, Relayed, Settlement
+from broker.outbox.tables import receipt as receipt_table
+from broker.outbox.values import (
+    BeaconReturned,
+    BeaconSent,
+    BeaconState,
+    Occurrences,
+    ParkedControl,
+    ReceivedReceipt,
+    Relayed,
+    Settlement,
+)
 from schemas.errors import UnavailableError
+from schemas.event import digest_of
 from schemas.fates import Fate
 from schemas.names import house_of
 from tests.unit.outbox.drafts import HOUSE, PROBLEM, HandClock, digests_of, draft, drafts, relay_all, settle
@@ -85,6 +97,48 @@ def test_held_and_final_in_one_recording_end_final(outbox: Outbox, clock: HandCl
     outbox.record(Occurrences(settlements=answers))
     fate = outbox.fate_of([taken.event_id])[0]
     assert (fate.fate, fate.problems) == (Fate.LOADED, ())
+
+
+def receipt(number: int) -> ReceivedReceipt:
+    raw = f"receipt {number}".encode()
+    return ReceivedReceipt(digest_of(raw), HOUSE.urn, raw, f"signature {number}")
+
+
+@pytest.mark.parametrize("each", [1, 40])
+def test_a_receipt_is_kept_as_it_came_once_for_all_that_it_settles(outbox: Outbox, clock: HandClock, each: int) -> None:
+    taken = outbox.accept(drafts(2 * each))
+    digests = digests_of(outbox)
+    relay_all(outbox, clock)
+    receipts = [receipt(1), receipt(2)]
+    answers = [
+        Settlement(one.event_id, digests[one.event_id], HOUSE.urn, Fate.LOADED, receipt=receipts[index // each].digest)
+        for index, one in enumerate(taken)
+    ]
+    outbox.record(Occurrences(settlements=answers, receipts=receipts))
+    for index, one in enumerate(taken):
+        (kept,) = outbox.kept(one.reference)
+        assert (kept.event_id, kept.receipt_raw) == (one.event_id, receipts[index // each].raw)
+        assert (kept.receipt_jws, kept.received_at_utc) == (f"signature {index // each + 1}", clock())
+        assert digest_of(kept.raw) == digests[one.event_id]
+
+
+def test_a_receipt_that_settles_nothing_is_not_kept_and_the_final_one_replaces_the_interim_one(outbox: Outbox, clock: HandClock) -> None:
+    (taken,) = outbox.accept([draft(1)])
+    digest = digests_of(outbox)[taken.event_id]
+    relay_all(outbox, clock)
+    assert outbox.kept(taken.reference)[0].receipt_raw is None
+
+    def say(number: int, fate: Fate, said_of: bytes = digest) -> bytes | None:
+        answer = Settlement(taken.event_id, said_of, HOUSE.urn, fate, receipt=receipt(number).digest)
+        outbox.record(Occurrences(settlements=[answer], receipts=[receipt(number)]))
+        return outbox.kept(taken.reference)[0].receipt_raw
+
+    assert say(1, Fate.LOADED, bytes(32)) is None
+    assert say(2, Fate.HELD) == b"receipt 2"
+    assert say(3, Fate.LOADED) == b"receipt 3"
+    assert say(4, Fate.LOADED) == b"receipt 3"
+    with outbox._engine.connect() as connection:
+        assert connection.execute(select(receipt_table.c.raw).order_by(receipt_table.c.raw)).scalars().all() == [b"receipt 2", b"receipt 3"]
 
 
 def test_a_receipt_that_overtakes_the_confirm_settles_and_the_confirm_changes_nothing(outbox: Outbox, clock: HandClock) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import threading
 from typing import Any
 
@@ -7,7 +8,9 @@ import pytest
 import structlog
 
 from broker.relay import lane as lane_module
+from broker.trust.signing import verify
 from schemas.errors import UnavailableError
+from schemas.event import digest_of
 from schemas.fates import Fate
 from schemas.names import EventType, house_of
 from tests.unit.outbox.drafts import CROSSING, HOUSE, POST, draft, drafts
@@ -22,6 +25,19 @@ def test_a_lone_event_leaves_in_the_turn_after_its_acceptance(frontier: Frontier
     frontier.turns(2)
     assert frontier.outbox.fate_of([taken.event_id])[0].fate is Fate.LOADED
     assert frontier.relay.quiet()
+
+
+def test_the_receipt_that_settled_an_event_is_kept_as_the_house_signed_it(frontier: Frontier) -> None:
+    taken = frontier.outbox.accept(drafts(3))
+    frontier.turns(4)
+    kept = [frontier.outbox.kept(one.reference)[0] for one in taken]
+    raws = {one.receipt_raw for one in kept}
+    assert len(raws) == 1
+    (raw,), jws = raws, kept[0].receipt_jws
+    assert raw is not None
+    assert jws is not None
+    assert verify(jws, [digest_of(raw)], frontier.trust, frontier.clock()).urn == HOUSE.urn
+    assert [answer["id"] for answer in json.loads(raw)["data"]["answers"]] == [one.event_id for one in taken]
 
 
 def test_a_backlog_leaves_in_few_bundles_and_every_event_is_settled_once(frontier: Frontier) -> None:

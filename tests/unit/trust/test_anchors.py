@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import os
+from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from broker.trust.anchors import TrustStore
+from broker.trust.crls import AUTHORITIES
 from schemas.errors import DistrustError, SettingsError
 from tests.unit.trust.certificates import NOW, URN, Pair, crl, leaf, make, p256, root, trust_in
 
@@ -353,3 +355,19 @@ def test_an_anchor_file_holds_one_certificate(tmp_path: Path) -> None:
         with pytest.raises(SettingsError) as caught:
             TrustStore({"tj": tmp_path / "tj.pem"}, {})
         assert caught.value.code == code
+
+
+def test_an_authority_that_makes_authorities_without_end_fills_neither_memory_nor_disk(trust: TrustStore, tmp_path: Path) -> None:
+    taken = 0
+    for number in range(AUTHORITIES + 10):
+        middle = make(f"middle {number}", ROOT, ca=True)
+        assert trust.speaker([leaf(middle).x5c, middle.x5c], "tj", NOW).urn == URN
+        with suppress(DistrustError):
+            taken += trust.take_crl("tj", crl(middle, 1))
+    assert taken == AUTHORITIES
+    assert len(list((tmp_path / "tj").iterdir())) == AUTHORITIES
+    assert len(trust.held_crls("tj")) == AUTHORITIES
+    end = leaf(ROOT)
+    (tmp_path / "tj" / "own.crl").write_bytes(crl(ROOT, 1, [end.certificate.serial_number]))  # what a person puts there still counts
+    trust.reload()
+    assert refusal(trust, end) == "trust-revoked"
