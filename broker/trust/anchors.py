@@ -1,43 +1,37 @@
 """The trust store: one anchor pinned to each country, its CRLs, and the verdict whether a chain of certificates speaks for a unit.
 
-Signatures over bundles are checked in `signing` with the key that a verdict gives. Paths are built by cryptography's own verifier
-(RFC 5280 section 6.1 with the checks of the CA/B profile for CA certificates); what is Panj's own rule is checked here:
-the anchor is the one of the country in the leaf's one URN, a P-256 key with digitalSignature, the receiver's clock ± tolerance, and
-the newest CRL, which counts until some days after its nextUpdate and then speaks for nobody.
+Signatures over bundles are checked in `signing` with the key that a verdict gives. Paths are built in `paths`; here they are judged by the
+receiver's clock ± tolerance, and by the newest CRL, which counts until some days after its nextUpdate and then speaks for nobody.
 """
 
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 import itertools
 import os
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import structlog
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509 import verification
 
 from broker.settings.model import CRL_GRACE_DAYS, Home, Partner, Settings
 from broker.trust.crls import AUTHORITIES, Crl, CrlShelf, HeldCrl
-from broker.trust.keys import fingerprint_of, read_certificates, uris_of
+from broker.trust.keys import fingerprint_of
+from broker.trust.paths import Chain, build_chain, check_clock, read_anchor
 from schemas.errors import DistrustError, SettingsError
-from schemas.limits import CHAIN_CERTIFICATES
 from schemas.names import Party
 
 log = structlog.get_logger()
 
 CRL_GRACE = timedelta(days=CRL_GRACE_DAYS)
 _VERDICTS = 4_096  # chains remembered: more than all units of all partners; a flood of strange ones only costs the memory of it
-_BROKEN = (ValueError, UnsupportedAlgorithm, x509.DuplicateExtension, x509.UnsupportedGeneralNameType, x509.InvalidVersion)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +70,7 @@ class _Anchor:
         self.country = country
         self.path = path
         self._stamp = self._stat()
-        self.certificate = _one_certificate(path)
+        self.certificate = read_anchor(path)
 
     def reload(self) -> bool:
         """Read the file again where it changed; a broken one is logged, and the anchor that was pinned stays."""
@@ -85,7 +79,7 @@ class _Anchor:
             return False
         self._stamp = stamp
         try:
-            self.certificate = _one_certificate(self.path)
+            self.certificate = read_anchor(self.path)
         except SettingsError as error:
             log.warning("anchor.refused", country=self.country, reason=str(error))
             return False
@@ -161,7 +155,7 @@ class TrustStore:
             verdicts[chain] = found
         if country is not None and found.country != country:
             raise DistrustError("trust-country-mismatch", f"only {country} may speak here", field="x5c", value=found.urn)
-        self._within(found.not_before_utc, found.not_after_utc, now_utc)
+        check_clock(found.not_before_utc, found.not_after_utc, now_utc, self._tolerance)
         if not brings_crl and found.stale_from_utc is not None and now_utc - self._tolerance > found.stale_from_utc:
             text = "the newest CRL of its authority ran out, days of grace included: who was revoked since is not known"
             raise DistrustError("trust-crl-stale", text, field="x5c", value=found.stale_from_utc.isoformat())
@@ -233,35 +227,25 @@ class TrustStore:
             return found
 
     def _judge(self, x5c: tuple[str, ...], country: str | None, now_utc: datetime, usage: str = "digital_signature") -> Speaker:
-        leaf, *above = _certificates(x5c)
-        try:
-            party, key = _unit_of(leaf, usage)
-            _refuse_other_country(party, country)
-            anchor = self._anchors.get(party.country)
-            if anchor is None:
-                raise DistrustError("trust-country-unknown", "no anchor is pinned for the country", field="x5c", value=party.urn)
-            path = (leaf, *above, anchor.certificate)
-            since = max(each.not_valid_before_utc for each in path)
-            until = min(each.not_valid_after_utc for each in path)
-            self._within(since, until, now_utc)
-            _check_path(path, min(max(now_utc, since), until))
-            with self._lock:
-                crls = self._check_revocation(party.country, path)
-            stale_from = min(crl.next_update_utc for crl in crls) + self._grace.get(party.country, CRL_GRACE) if crls else None
-            return Speaker(party.urn, party.country, fingerprint_of(leaf), since, until, stale_from, key, crls)
-        except _BROKEN as error:
-            raise DistrustError("trust-certificate-unreadable", f"a certificate is broken: {type(error).__name__}", field="x5c") from None
+        anchors = {of_country: anchor.certificate for of_country, anchor in self._anchors.items()}
+        chain = build_chain(x5c, anchors, now_utc, self._tolerance, country=country, usage=usage)
+        with self._lock:
+            crls = self._check_revocation(chain)
+        stale_from = min(crl.next_update_utc for crl in crls) + self._grace.get(chain.party.country, CRL_GRACE) if crls else None
+        party, fingerprint = chain.party, fingerprint_of(chain.path[0])
+        return Speaker(party.urn, party.country, fingerprint, chain.not_before_utc, chain.not_after_utc, stale_from, chain.key, crls)
 
-    def _check_revocation(self, country: str, path: tuple[x509.Certificate, ...]) -> tuple[Crl, ...]:
+    def _check_revocation(self, chain: Chain) -> tuple[Crl, ...]:
         """Refuse a path with a revoked certificate; give the CRLs held for it, the leaf's issuer's first."""
+        country = chain.party.country
         seen = self._intermediates.setdefault(country, {})
-        for intermediate in path[1:-1]:
+        for intermediate in chain.path[1:-1]:
             seen[fingerprint_of(intermediate)] = intermediate
             if len(seen) > AUTHORITIES:
                 del seen[next(iter(seen))]
         shelf = self._shelves.get(country)
         held = []
-        for issued, issuer in itertools.pairwise(path):
+        for issued, issuer in itertools.pairwise(chain.path):
             crl = shelf.newest(issuer) if shelf else None
             if crl is None:
                 continue
@@ -271,85 +255,3 @@ class TrustStore:
                 )
             held.append(crl)
         return tuple(held)
-
-    def _within(self, since: datetime, until: datetime, now_utc: datetime) -> None:
-        if now_utc + self._tolerance < since:
-            raise DistrustError("trust-not-yet-valid", "a certificate of the chain is not valid yet", field="x5c", value=since.isoformat())
-        if now_utc - self._tolerance > until:
-            raise DistrustError("trust-expired", "a certificate of the chain has expired", field="x5c", value=until.isoformat())
-
-
-def _one_certificate(path: Path) -> x509.Certificate:
-    certificates = read_certificates(path)
-    if len(certificates) != 1:
-        raise SettingsError("anchor-count", "an anchor file holds exactly one certificate", field=str(path), value=len(certificates))
-    try:
-        authority = certificates[0].extensions.get_extension_for_class(x509.BasicConstraints).value.ca
-    except (x509.ExtensionNotFound, *_BROKEN):
-        authority = False
-    if not authority:
-        raise SettingsError("anchor-no-authority", "the certificate is no authority's: pin the one that issues", field=str(path))
-    return certificates[0]
-
-
-def _certificates(x5c: tuple[str, ...]) -> list[x509.Certificate]:
-    if not 1 <= len(x5c) <= CHAIN_CERTIFICATES:
-        raise DistrustError("trust-chain-length", "x5c holds the leaf and at most two intermediates", field="x5c", value=len(x5c))
-    found = []
-    for text in x5c:
-        try:
-            der = base64.b64decode(text, validate=True)
-            if base64.b64encode(der).decode() != text:
-                raise ValueError("not canonical")
-            certificate = x509.load_der_x509_certificate(der)
-            if not der.endswith(b"\x00" + certificate.signature):  # else "unused bits" give one certificate a second fingerprint
-                raise ValueError("not canonical")
-            found.append(certificate)
-        except (*_BROKEN, binascii.Error):
-            raise DistrustError("trust-certificate-unreadable", "not a certificate in base64 of DER", field="x5c") from None
-    return found
-
-
-def _unit_of(leaf: x509.Certificate, usage: str) -> tuple[Party, ec.EllipticCurvePublicKey]:
-    """The unit that a leaf names and its key, by Panj's own rules: one URN, P-256, the key usage that is asked for, no authority."""
-    uris = uris_of(leaf)
-    try:
-        party = Party.of_urn(uris[0] if len(uris) == 1 else "")
-    except ValueError:
-        raise DistrustError("trust-name", "the leaf must carry exactly one URI, a customs URN", field="x5c", value=uris) from None
-    key = leaf.public_key()
-    if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1):
-        raise DistrustError("trust-curve", "the leaf's key is not on the curve P-256", field="x5c", value=party.urn)
-    try:
-        usages = leaf.extensions.get_extension_for_class(x509.KeyUsage).value
-    except x509.ExtensionNotFound:
-        usages = None
-    if usages is None or not getattr(usages, usage):
-        needed = {"digital_signature": "digitalSignature", "key_agreement": "keyAgreement"}[usage]
-        raise DistrustError("trust-usage", f"the leaf's key usage is not {needed}", field="x5c", value=party.urn)
-    return party, key
-
-
-def _refuse_other_country(party: Party, country: str | None) -> None:
-    if country is not None and party.country != country:
-        raise DistrustError("trust-country-mismatch", f"only {country} may speak here", field="x5c", value=party.urn)
-
-
-def _check_path(path: tuple[x509.Certificate, ...], at_utc: datetime) -> None:
-    leaf, *intermediates, anchor = path
-    verifier = (
-        verification.PolicyBuilder()
-        .store(verification.Store([anchor]))
-        .time(at_utc.astimezone(UTC).replace(tzinfo=None))
-        .max_chain_depth(CHAIN_CERTIFICATES - 1)
-        .extension_policies(
-            ca_policy=verification.ExtensionPolicy.webpki_defaults_ca(), ee_policy=verification.ExtensionPolicy.permit_all()
-        )
-        .build_client_verifier()
-    )
-    try:
-        found = verifier.verify(leaf, intermediates).chain
-    except verification.VerificationError as error:
-        raise DistrustError("trust-path", "no path to the pinned anchor", field="x5c", value=error) from None
-    if tuple(found) != path:
-        raise DistrustError("trust-path", "x5c holds certificates that are not of the path, or in another order", field="x5c")
