@@ -1,4 +1,7 @@
-"""The house's control worker: beacons go home while the database answers, CRLs are taken to the trust store. Stream events: `worker`."""
+"""The house's control worker: beacons go home while the database answers, manifests are answered, CRLs are taken to the trust store.
+
+Stream events: `worker`. What an answer to a manifest says: `closing`.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +21,7 @@ from broker.trust.anchors import TrustStore
 from broker.trust.keys import Identity, Signer
 from consumers import inbox, known_posts, parked
 from consumers.answers import LEGAL_BASIS, PURPOSE
+from consumers.closing import ClosingBook
 from consumers.database import is_away
 from consumers.delivering import Outgoing
 from consumers.opening import InHand
@@ -50,6 +54,7 @@ class ControlWorker:
         brokers: Mapping[str, Broker],
         stop: threading.Event,
         clock: Clock = now_utc,
+        backup_horizon_seconds: int = 30 * 86_400,
     ) -> None:
         self._engine = engine
         self._trust = trust
@@ -62,6 +67,7 @@ class ControlWorker:
         self._outgoing = Outgoing(brokers, self._arrived.set, _nothing)
         self.name = next(iter(expected.values())).receiver.unit
         self._subscriptions: dict[str, Subscription] = {}
+        self._closings = ClosingBook(engine, self._environment(), backup_horizon_seconds, stop, clock)
 
     def run(self) -> None:
         """Work until `stop` is set."""
@@ -129,6 +135,8 @@ class ControlWorker:
         if event.type == EventType.CRL:
             take_crl(validate(event.type, event.data), self._trust, lane, self._expected[lane].receiver.country)
             return []
+        if event.type == EventType.MANIFEST:
+            return [self._closings.answer(bundle.route, opened, bundle.jws, self._signer.identity)]
         log.info("control.ignored", type=event.type, source=event.source)
         return []
 

@@ -78,7 +78,15 @@ def make_workers(
         worker = Worker(pipeline, settings.house_party, settings.environment, signer, brokers)
         worker.open()  # here and not in its thread: a lane's first subscription is one thread's affair
         workers[worker.name] = worker.run
-    control = ControlWorker(engine=engine, trust=trust, expected=expected, signer=signer, brokers=brokers, stop=stop)
+    control = ControlWorker(
+        engine=engine,
+        trust=trust,
+        expected=expected,
+        signer=signer,
+        brokers=brokers,
+        stop=stop,
+        backup_horizon_seconds=house_of(settings).backup_horizon_days * 86_400,
+    )
     control.open()
     workers[control.name] = control.run
     return workers

@@ -1,6 +1,6 @@
 """The tables of the customs house's own bookkeeping: inbox, evidence, crl, held, parked, attempt, known_post. They live in the database
 that the consumers load, so that one transaction holds both. Their SQL stands in `inbox`, `evidence`, `held`, `parked`, `attempts` and
-`known_posts`.
+`known_posts`. The tables of closings stand in `closing_tables`.
 """
 
 from __future__ import annotations

@@ -21,6 +21,7 @@ SealedProblems = Annotated[
 Digest = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{43}$", description="SHA-256, base64url without padding")]
 CRL_CHARACTERS = 700_000
 Epoch = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
+Sequence = Annotated[int, whole(1, INTEGER)]
 
 
 def _in_stream(event_type: EventType) -> EventType:
@@ -90,18 +91,29 @@ class ManifestBlock(Part):
 
     @model_validator(mode="after")
     def _one_block(self) -> ManifestBlock:
-        if not self.first <= self.last < self.first + BLOCK_EVENTS:
-            raise ValueError(f"a block holds 1 to {BLOCK_EVENTS} consecutive sequences")
+        if self.first % BLOCK_EVENTS != 1 or not self.first <= self.last < self.first + BLOCK_EVENTS:
+            raise ValueError(f"a block begins at 1, {BLOCK_EVENTS + 1}, … and holds 1 to {BLOCK_EVENTS} consecutive sequences")
         return self
 
 
 class ManifestStream(Part):
-    """What a manifest says of one stream: sequences 1 to `last` are settled at the sender, and these of their blocks are compared."""
+    """What a manifest says of one stream: the house has answered sequences 1 to `last`, and these of their blocks are compared.
+
+    Blocks begin at 1, 1001, 2001, …, follow each other, and end at `last`; none: nothing of the stream is compared this time.
+    """
 
     type: StreamTypeName
     epoch: Epoch
     last: Annotated[int, whole(0, INTEGER)]
     blocks: tuple[ManifestBlock, ...] = Field(max_length=MANIFEST_BLOCKS)
+
+    @model_validator(mode="after")
+    def _whole(self) -> ManifestStream:
+        ends = [*(block.first - 1 for block in self.blocks[1:]), self.last]
+        for block, end in zip(self.blocks, ends, strict=False):
+            if block.last != end:
+                raise ValueError("blocks follow each other, and the last one ends where the stream's `last` says")
+        return self
 
 
 class Manifest(Part):
@@ -121,6 +133,8 @@ class Manifest(Part):
     def _bounded(self) -> Manifest:
         if sum(len(stream.blocks) for stream in self.streams) > MANIFEST_BLOCKS:
             raise ValueError(f"a manifest compares at most {MANIFEST_BLOCKS} blocks")
+        if len({(stream.type, stream.epoch) for stream in self.streams}) < len(self.streams):
+            raise ValueError("a manifest names a stream once")
         return self
 
 
@@ -133,21 +147,38 @@ class ManifestLine(Part):
 
 
 class ManifestDifference(Part):
-    """A block that differs: ranges of sequences that the house lacks, or, where it lacks none, its own lines of the block."""
+    """A block that differs: ranges of sequences that the house lacks, or, where it lacks none, its own lines of the block.
+
+    `archived`: the house has pruned the block and can say no more than that it was another one.
+    """
 
     type: StreamTypeName
     epoch: Epoch
     first: Annotated[int, whole(1, INTEGER)]
     last: Annotated[int, whole(1, INTEGER)]
-    missing: tuple[tuple[int, int], ...] = Field(default=(), max_length=BLOCK_EVENTS)
+    missing: tuple[tuple[Sequence, Sequence], ...] = Field(default=(), max_length=BLOCK_EVENTS)
     held: tuple[ManifestLine, ...] = Field(default=(), max_length=BLOCK_EVENTS)
+    archived: bool = False
+
+    @model_validator(mode="after")
+    def _one_thing(self) -> ManifestDifference:
+        if bool(self.missing) + bool(self.held) + self.archived != 1:
+            raise ValueError("a block lacks sequences, or has other lines, or is archived")
+        ends = [self.first - 1, *(end for pair in self.missing for end in pair), self.last + 1]
+        if any(start <= before for before, start in zip(ends[::2], ends[1::2], strict=True)) or any(
+            end < start for start, end in self.missing
+        ):
+            raise ValueError("missing sequences are rising ranges within the block")
+        return self
 
 
 class ManifestAnswer(Part):
     """The house's answer to the manifest with this digest. `agreed` makes the two one closing, signed by both sides.
 
     `backup_horizon_seconds`: how far back the house may be set by restoring a backup; the sender keeps what is younger.
-    `last_number` is the last closing that the house knows, so that a gap in its chain is seen.
+    `last_number` and `last_digest` (of the answer that agreed to it) are the last closing that the house knew before, so that a gap in
+    either chain is seen: a manifest whose number is not higher is not compared, and the post goes on after them. `untold`: blocks that
+    differ and have no room in this answer.
     """
 
     number: Annotated[int, whole(1, INTEGER)]
@@ -155,13 +186,22 @@ class ManifestAnswer(Part):
     agreed: bool
     differences: tuple[ManifestDifference, ...] = Field(default=(), max_length=MANIFEST_BLOCKS)
     backup_horizon_seconds: Annotated[int, whole(0, INTEGER)]
+    untold: Annotated[int, whole(0, INTEGER)] = 0
     last_number: Annotated[int, whole(0, INTEGER)] = 0
+    last_digest: Digest | None = None
     audit_head: Digest | None = None
 
+    @property
+    def overtaken(self) -> bool:
+        """Whether the house has closings with that number or higher: the post's own chain was set back."""
+        return self.number <= self.last_number
+
     @model_validator(mode="after")
-    def _agreed_or_differing(self) -> ManifestAnswer:
-        if self.agreed == bool(self.differences):
-            raise ValueError("an answer either agrees or names the blocks that differ")
+    def _says_one_thing(self) -> ManifestAnswer:
+        if self.agreed + bool(self.differences) + self.overtaken != 1:
+            raise ValueError("an answer agrees, or names the blocks that differ, or names the later closing that the house knows")
+        if (self.last_digest is None) != (self.last_number == 0):
+            raise ValueError("the last closing is named by number and digest")
         return self
 
 
