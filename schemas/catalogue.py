@@ -67,7 +67,7 @@ _ENTRIES: tuple[str | Entry, ...] = (
     Entry("trust-certificate-unreadable", "a certificate of the chain cannot be read", Actor.SENDER_OPERATOR),
     Entry("trust-name", "the certificate does not carry exactly one URI that is a customs URN", Actor.SENDER_OPERATOR),
     Entry("trust-curve", "the certificate's key is not on P-256", Actor.SENDER_OPERATOR),
-    Entry("trust-usage", "the certificate's key usage is not digitalSignature", Actor.SENDER_OPERATOR),
+    Entry("trust-usage", "the certificate's key usage is not digitalSignature, or it is an authority's", Actor.SENDER_OPERATOR),
     Entry("trust-path", "no path from the certificate to the anchor pinned for its country", Actor.RECEIVER_OPERATOR),
     Entry("trust-country-unknown", "no anchor is pinned for the country", Actor.RECEIVER_OPERATOR),
     Entry("trust-country-mismatch", "a unit of another country spoke in this lane", Actor.RECEIVER_OPERATOR),

@@ -131,7 +131,16 @@ def _unit_of(leaf: x509.Certificate, usage: str) -> tuple[Party, ec.EllipticCurv
     if usages is None or not getattr(usages, usage):
         needed = {"digital_signature": "digitalSignature", "key_agreement": "keyAgreement"}[usage]
         raise DistrustError("trust-usage", f"the leaf's key usage is not {needed}", field="x5c", value=party.urn)
+    if _may_issue(leaf):  # whoever holds the key of an authority is nobody's post, whatever its certificate names
+        raise DistrustError("trust-usage", "the leaf is an authority's certificate", field="x5c", value=party.urn)
     return party, key
+
+
+def _may_issue(certificate: x509.Certificate) -> bool:
+    try:
+        return certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
+    except x509.ExtensionNotFound:
+        return False
 
 
 def _check_path(path: tuple[x509.Certificate, ...], at_utc: datetime) -> None:

@@ -5,20 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from tests.attacks.opening.certificates import attack_with_certificates
 from tests.attacks.opening.run import attack_opening
 from tests.attacks.rows import Row
 
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """How much is tried: changed bundles through the opening code."""
+    """How much is tried: changed bundles through the opening code, and how often each certificate that must not speak."""
 
     bundles: int
+    times: int
 
 
-SHORT = Scale(bundles=60_000)  # what CI runs
-USUAL = Scale(bundles=220_000)
-LONG = Scale(bundles=1_000_000)
+SHORT = Scale(bundles=60_000, times=3)  # what CI runs
+USUAL = Scale(bundles=220_000, times=10)
+LONG = Scale(bundles=1_000_000, times=100)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,5 +37,10 @@ FAMILIES: tuple[Family, ...] = (
         "opening",
         "changed and forged bundles by the hundred thousand, through the opening code of the house and the post",
         lambda scale, seed: attack_opening(scale.bundles, seed),
+    ),
+    Family(
+        "certificates",
+        "certificates that must not speak, and revocations that must not be forgotten",
+        lambda scale, seed: attack_with_certificates(scale.times),
     ),
 )

@@ -10,6 +10,7 @@ import structlog
 
 from tests.attacks import __main__ as suite
 from tests.attacks.families import Family
+from tests.attacks.opening.certificates import attack_with_certificates
 from tests.attacks.opening.run import attack_opening
 from tests.attacks.rows import Row, last_line
 
@@ -25,6 +26,12 @@ def test_a_small_run_through_the_opening_code_holds_and_each_control_is_seen_to_
     rows = list(attack_opening(1_200, 1))
     assert [row for row in rows if not row.held] == []
     assert sum(row.control is True for row in rows) > 25
+
+
+def test_no_certificate_speaks_that_must_not_and_each_control_is_seen_to_fail() -> None:
+    rows = list(attack_with_certificates(1))
+    assert [row for row in rows if not row.held] == []
+    assert all(row.control for row in rows)
 
 
 @pytest.mark.parametrize(

@@ -111,6 +111,11 @@ def test_a_leaf_must_be_allowed_to_sign(trust: TrustStore) -> None:
     assert refusal(trust, make("authority", ROOT, ca=True, uris=(URN,))) == "trust-usage"
 
 
+def test_an_authority_signs_no_events_even_where_its_key_usage_would_let_it(trust: TrustStore) -> None:
+    both = x509.KeyUsage(True, False, False, False, False, True, True, False, False)
+    assert refusal(trust, make("authority", ROOT, ca=True, usage=None, uris=(URN,), extra=[(both, True)])) == "trust-usage"
+
+
 def test_only_keys_on_p256_sign(trust: TrustStore) -> None:
     assert refusal(trust, leaf(ROOT, key=ec.generate_private_key(ec.SECP384R1()))) == "trust-curve"
     assert refusal(trust, leaf(ROOT, key=ec.generate_private_key(ec.SECP256K1()))) == "trust-curve"
