@@ -17,6 +17,7 @@ DatabaseUrl = Annotated[
     str, Field(pattern=r"^(sqlite:///.|postgresql(\+psycopg)?://)", description="sqlite:///… or postgresql+psycopg://…")
 ]
 
+LINK_USER = r"^link-[a-z]{2}(-[a-z0-9]+)*$"
 CRL_GRACE_DAYS = 7
 CrlGraceDays = Annotated[
     int,
@@ -120,13 +121,16 @@ class Link(KeyPair):
 
 
 class Partner(_Table):
-    """A neighbouring administration: the anchor pinned to it, its CRLs, the link to it, and what it is released."""
+    """A neighbouring administration: the anchor pinned to it, its CRLs, the link to it and its login at our broker, what it is released."""
 
     anchor: Path
     crls: Path
     crl_grace_days: CrlGraceDays = CRL_GRACE_DAYS
     loads: frozenset[StreamType] = Field(description="the types that its customs house takes")
     link: Link
+    link_user: str | None = Field(
+        default=None, pattern=LINK_USER, max_length=60, description="its user at our broker: link-<country>, or link-<country>-<more>"
+    )
     releases: tuple[Release, ...] = ()
     encryption_certificate: Path | None = Field(
         default=None, description="its customs house's encryption certificate; with it, everything that we send there is encrypted"
@@ -194,6 +198,10 @@ class Settings(_Table):
         """The virtual hosts of our broker: one per partner, and our own country's where the home lane is used."""
         return tuple(sorted(self.partners)) + ((self.country,) if self.home else ())
 
+    def link_user(self, country: str) -> str:
+        """The broker user of a partner's link: the common name of the certificate that our authority issued for it."""
+        return self.partners[country].link_user or f"link-{country}"
+
     def releases_to(self, country: str) -> tuple[Release, ...]:
         """What leaves for that country's house; for our own country, what the home lane carries."""
         if country == self.country:
@@ -204,6 +212,9 @@ class Settings(_Table):
     def _hangs_together(self) -> Settings:
         if self.country in self.partners:
             raise ValueError(f"partners.{self.country}: an administration is not its own partner; its own lane is [home]")
+        for country in self.partners:
+            if self.link_user(country)[:7] != f"link-{country}":
+                raise ValueError(f"partners.{country}.link_user: begins with link-{country}, so that it is nobody else's")
         if HOUSE in self.posts:
             raise ValueError(f"posts.{HOUSE}: the name is the customs house's own")
         taken: dict[EventType, str] = {}

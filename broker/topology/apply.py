@@ -27,6 +27,7 @@ from broker.topology.model import (
     User,
     VirtualHost,
 )
+from broker.topology.shut import ShutUser, shut_users
 from schemas.errors import ConflictError, Problem, UnavailableError
 
 log = structlog.get_logger()
@@ -44,17 +45,19 @@ _PLACES: dict[type[Thing], tuple[str, ...]] = {  # where the API keeps what is r
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What stands on a broker, and how many messages wait per (virtual host, queue): counts that are some seconds old."""
+    """What stands on a broker, whom it keeps out, and how many messages wait per (virtual host, queue): counts some seconds old."""
 
     topology: Topology
+    shut: tuple[ShutUser, ...] = ()
     messages: dict[tuple[str, str], int] = field(default_factory=dict)
 
 
 def read_topology(api: ManagementApi) -> Found:
     """Ask the broker what stands on it."""
-    topology = from_definitions(api.get("definitions"), api.get("vhosts"))
+    definitions = api.get("definitions")
+    topology = from_definitions(definitions, api.get("vhosts"))
     queues = api.get("queues", columns="vhost,name,messages")
-    return Found(topology, {(each["vhost"], each["name"]): each.get("messages", 0) for each in queues})
+    return Found(topology, shut_users(definitions), {(each["vhost"], each["name"]): each.get("messages", 0) for each in queues})
 
 
 def plan_topology(settings: Settings, api: ManagementApi | None = None) -> TopologyDiff:
@@ -64,7 +67,7 @@ def plan_topology(settings: Settings, api: ManagementApi | None = None) -> Topol
         with ManagementApi(settings.broker.management) as own:
             return plan_topology(settings, own)
     found = read_topology(api)
-    return compare(settings.country, wanted, found.topology, found.messages)
+    return compare(settings.country, wanted, found.topology, found.messages, found.shut)
 
 
 def apply_topology(settings: Settings, *, remove: bool = False) -> TopologyDiff:
@@ -86,7 +89,7 @@ def apply_topology(settings: Settings, *, remove: bool = False) -> TopologyDiff:
     log.info("topology.applied", changes=len(pending), conflicts=len(conflicts), seconds=round(time.monotonic() - began, 2))
     if conflicts:
         raise ConflictError.of([_conflict(change) for change in conflicts])
-    return TopologyDiff(pending)
+    return TopologyDiff(pending, planned.shut)
 
 
 def _make(api: ManagementApi, changes: Iterable[Change]) -> None:

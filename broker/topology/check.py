@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from broker.settings.model import Settings
 from broker.topology.diff import Action, Change, TopologyDiff
 from broker.topology.observe import BrokerState, LinkState
+from broker.topology.shut import ShutUser
 
 _CLEAR = ("amqp", "mqtt", "stomp", "stream", "http")  # protocols that carry messages or passwords; not the broker's own clustering
 
@@ -24,12 +25,19 @@ def judge(settings: Settings, differences: TopologyDiff, state: BrokerState) -> 
     """Give all findings, drift first; none means that the broker stands and runs as exchange.toml says."""
     return (
         *(_drift(change) for change in differences.changes),
+        *(Finding("topology-link-shut", f"user {user.name}", kept_out(user)) for user in differences.shut),
         *(_link(link) for link in state.links if not link.running),
         *_federation_queues(settings, state),
         *(Finding("topology-alarm", "broker", alarm) for alarm in state.alarms),
         *(Finding("topology-blocked", who, "the broker blocks this publisher: see its alarms") for who in state.blocked_connections),
         *_listeners(state),
     )
+
+
+def kept_out(user: ShutUser) -> str:
+    """Say that a user of exchange.toml is not made again, and how its partner gets in."""
+    advice = f"to let the partner in, issue a certificate with another name and set partners.{user.name[5:7]}.link_user to it"
+    return f"stays shut (since {user.at}, by {user.by}: {user.reason}); {advice}"
 
 
 def _drift(change: Change) -> Finding:

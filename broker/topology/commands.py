@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
+from broker.audit import actor
 from broker.operations.output import ConfigOption, JsonOption, print_json, print_table
 from broker.settings.load import load_settings
 from broker.settings.model import Settings
-from broker.topology.apply import apply_topology, plan_topology
-from broker.topology.check import Finding, judge
+from broker.topology.apply import apply_topology, plan_topology, read_topology
+from broker.topology.check import Finding, judge, kept_out
 from broker.topology.diff import Action, Change, TopologyDiff
 from broker.topology.management import ManagementApi
 from broker.topology.model import Thing
 from broker.topology.observe import observe_broker
 from broker.topology.render import render as render_files
+from broker.topology.shut import connections_of, link_user_of
+from broker.topology.shut import readmit as readmit_user
+from broker.topology.shut import shut as shut_out
 from schemas.errors import UnavailableError
 
 commands = typer.Typer(
@@ -48,7 +53,7 @@ def apply(
     """Make our broker stand as exchange.toml says. Doing it again changes nothing."""
     settings = load_settings(config)
     if dry_run:
-        _show(TopologyDiff(plan_topology(settings).pending(remove=remove)), as_json, done=False)
+        _show(_pending(plan_topology(settings), remove=remove), as_json, done=False)
         return
     planned = plan_topology(settings)
     applied = apply_topology(settings, remove=remove)
@@ -76,6 +81,57 @@ def check(
 
 
 @commands.command()
+def shut(
+    country: Annotated[str, typer.Argument(help="The partner whose link is shut out, such as af.")],
+    *,
+    config: ConfigOption,
+    reason: Annotated[str, typer.Option("--reason", help="Why, for whoever comes next.")],
+    user: Annotated[str | None, typer.Option("--user", help="Its user, where it is not the one that exchange.toml names.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be closed, and close nothing.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Shut a partner's link out at once: delete its user and close its connections. No later apply lets it in again.
+
+    What waits for the partner stays. It comes in again with a certificate that bears another name, once partners.X.link_user names it.
+    """
+    settings = load_settings(config)
+    name = link_user_of(settings, country, user)
+    with ManagementApi(settings.broker.management) as api:
+        connections = connections_of(api, name)
+        if not dry_run:
+            shut_out(api, name, actor(), reason, datetime.now(UTC))
+    if as_json:
+        print_json({"user": name, "connections": connections, "done": not dry_run})
+    elif dry_run:
+        typer.echo(f"would delete the user {name} and close its connections ({len(connections)} show)")
+    else:
+        typer.echo(
+            f"{name} is shut out, its connections are closed; {country} gets in again under another name: see partners.{country}.link_user"
+        )
+
+
+@commands.command()
+def readmit(
+    country: Annotated[str, typer.Argument(help="The partner, such as af.")],
+    *,
+    config: ConfigOption,
+    user: Annotated[str | None, typer.Option("--user", help="Its user, where it is not the one that exchange.toml names.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Tell whether it is shut out, and change nothing.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Undo a `shut` that was a mistake. Every certificate that bears the name gets in again, revoked or not; then run apply."""
+    settings = load_settings(config)
+    name = link_user_of(settings, country, user)
+    with ManagementApi(settings.broker.management) as api:
+        found = any(each.name == name for each in read_topology(api).shut) if dry_run else readmit_user(api, name)
+    if as_json:
+        print_json({"user": name, "was_shut": found, "done": found and not dry_run})
+    else:
+        done = "would be let in again" if dry_run else 'is no longer shut out: run "panj topology apply"'
+        typer.echo(f"{name} {done if found else 'was not shut out'}")
+
+
+@commands.command()
 def render(
     config: ConfigOption,
     as_json: JsonOption = False,
@@ -93,6 +149,10 @@ def render(
         print_json({"files": [out / name for name in files]})
     else:
         typer.echo(f"wrote {', '.join(files)} to {out}; import with: rabbitmqctl import_definitions {out / 'definitions.json'}")
+
+
+def _pending(planned: TopologyDiff, *, remove: bool) -> TopologyDiff:
+    return TopologyDiff(planned.pending(remove=remove), planned.shut)
 
 
 def _findings(settings: Settings) -> tuple[Finding, ...]:
@@ -117,7 +177,13 @@ def _patient_findings(settings: Settings, wait_seconds: float) -> tuple[Finding,
 
 def _show(difference: TopologyDiff, as_json: bool, *, done: bool, kept: tuple[Change, ...] = ()) -> None:
     if as_json:
-        print_json({"changes": [_document(change) for change in difference.changes], "kept": [_document(change) for change in kept]})
+        print_json(
+            {
+                "changes": [_document(change) for change in difference.changes],
+                "kept": [_document(change) for change in kept],
+                "shut": [asdict(user) for user in difference.shut],
+            }
+        )
         return
     for change in difference.changes:
         typer.echo(_line(change))
@@ -126,6 +192,8 @@ def _show(difference: TopologyDiff, as_json: bool, *, done: bool, kept: tuple[Ch
         typer.echo("nothing to do: the broker stands as exchange.toml says")
     else:
         typer.echo(f"{changes} {'change' if changes == 1 else 'changes'}{' made' if done else ''}")
+    for user in difference.shut:
+        typer.echo(f"! user {user.name}: {kept_out(user)}")
     if waiting := [change for change in kept or difference.changes if change.deliberate and not done] or list(kept):
         typer.echo(
             f"{len(waiting)} of what exchange.toml no longer names {'is' if len(waiting) == 1 else 'are'} kept unless --remove is given"

@@ -72,7 +72,7 @@ def derive(settings: Settings) -> Topology:
         vhosts=tuple(VirtualHost(lane, (TAG,)) for lane in lanes),
         limits=tuple(_limits(settings, lane) for lane in lanes),
         users=tuple(User(party.unit) for party in settings.parties)
-        + tuple(User(link_user(country), max_connections=LINK_CONNECTIONS) for country, _ in partners),
+        + tuple(User(settings.link_user(country), max_connections=LINK_CONNECTIONS) for country, _ in partners),
         permissions=tuple(permission for lane in lanes for permission in _permissions(settings, lane)),
         topic_permissions=tuple(_topic_permission(lane, party) for lane in lanes for party in settings.parties),
         operator_policies=tuple(_bytes_policy(country, partner) for country, partner in partners),
@@ -82,11 +82,6 @@ def derive(settings: Settings) -> Topology:
         bindings=tuple(binding for lane in lanes for binding in _bindings(settings, lane)),
         upstreams=tuple(Upstream(country, country, _upstream(settings.country, partner.link)) for country, partner in partners),
     )
-
-
-def link_user(country: str) -> str:
-    """The broker user of a partner's link: the common name of the certificate that our authority issued for it."""
-    return f"link-{country}"
 
 
 def consumer_queue(house: Party, queue: str) -> str:
@@ -142,7 +137,7 @@ def _permissions(settings: Settings, lane: str) -> Iterator[Permission]:
         # What the federation link does on the upstream side: it declares its queue and an internal exchange of this name, binds them to
         # `outbound` and consumes. Nothing else is open to the partner.
         named = f"^federation: {OUTBOUND} -> .*"
-        yield Permission(lane, link_user(lane), configure=named, write=named, read=f"^({OUTBOUND}|federation: {OUTBOUND} -> .*)$")
+        yield Permission(lane, settings.link_user(lane), configure=named, write=named, read=f"^({OUTBOUND}|federation: {OUTBOUND} -> .*)$")
 
 
 def _topic_permission(lane: str, party: Party) -> TopicPermission:

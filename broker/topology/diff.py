@@ -7,7 +7,7 @@ holds messages or lets somebody in (a lane, a queue, a user) is removed only on 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -26,6 +26,7 @@ from broker.topology.model import (
     User,
     VirtualHost,
 )
+from broker.topology.shut import ShutUser, without_shut
 
 _OUR_POLICY = "panj-"
 
@@ -59,9 +60,10 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class TopologyDiff:
-    """All differences, in the order of making; removals last, in the opposite order."""
+    """All differences, in the order of making; removals last, in the opposite order. `shut`: users of exchange.toml that are kept out."""
 
     changes: tuple[Change, ...] = ()
+    shut: tuple[ShutUser, ...] = ()
 
     def of(self, *actions: Action) -> tuple[Change, ...]:
         """The differences of some actions."""
@@ -77,18 +79,27 @@ class TopologyDiff:
         return tuple(change for change in self.changes if change.action is not Action.CONFLICT and (remove or not change.deliberate))
 
 
-def compare(country: str, wanted: Topology, found: Topology, messages: Mapping[tuple[str, str], int] | None = None) -> TopologyDiff:
-    """Give what must change; `country` is our own, `messages` how many wait per (virtual host, queue)."""
-    waiting = messages or {}
+def compare(
+    country: str,
+    wanted: Topology,
+    found: Topology,
+    messages: Mapping[tuple[str, str], int] | None = None,
+    shut: Sequence[ShutUser] = (),
+) -> TopologyDiff:
+    """Give what must change; `country` is our own, `messages` how many wait per (virtual host, queue), `shut` who is kept out."""
+    waiting, kept_out = messages or {}, {user.name for user in shut}
+    still_named = tuple(user for user in shut if any(user.name == each.name for each in wanted.users))
+    wanted = without_shut(wanted, shut)
     there = {_identity(thing): thing for thing in found.things()}
     wanted_identities = {_identity(thing) for thing in wanted.things()}
     changes = [change for thing in wanted.things() if (change := _towards(thing, there.get(_identity(thing))))]
     ours = _Ours(country, wanted, found)
     for thing in reversed(list(found.things())):
         if _identity(thing) not in wanted_identities and ours.surplus(thing):
-            deliberate = isinstance(thing, VirtualHost | Queue | User)
+            back = isinstance(thing, User) and thing.name in kept_out  # somebody made it again by hand
+            deliberate = isinstance(thing, VirtualHost | Queue | User) and not back
             changes.append(Change(Action.REMOVE, None, thing, deliberate, _waiting(thing, waiting)))
-    return TopologyDiff(tuple(changes))
+    return TopologyDiff(tuple(changes), still_named)
 
 
 def _identity(thing: Thing) -> tuple[str, tuple[str, ...]]:
@@ -121,7 +132,7 @@ class _Ours:
         self._users = {user.name for user in wanted.users}
         self._queues = {queue.key for queue in wanted.queues}
         self._exchanges = {exchange.key for exchange in wanted.exchanges}
-        self._user_name = re.compile(rf"({re.escape(country)}-[a-z0-9-]+|link-[a-z]{{2}})\Z")
+        self._user_name = re.compile(rf"({re.escape(country)}-[a-z0-9-]+|link-[a-z]{{2}}(-[a-z0-9]+)*)\Z")
         self._queue_name = re.compile(unit_queues(re.escape(country)))
 
     def surplus(self, thing: Thing) -> bool:  # noqa: PLR0911  one short case per kind of thing reads best in one place

@@ -9,7 +9,7 @@ Rules: RFC 5280 sections 4.2 and 5.2.
 
 from __future__ import annotations
 
-import ipaddress
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -20,8 +20,19 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from broker.settings.model import KeyPair
-from broker.trust.keys import fingerprint_of, key_of_request, make_key, read_certificates, read_key, replace_pair, request, write_atomically
+from broker.settings.model import LINK_USER, KeyPair
+from broker.trust.keys import (
+    fingerprint_of,
+    key_fingerprint_of,
+    key_of_request,
+    make_key,
+    read_certificates,
+    read_key,
+    replace_pair,
+    request,
+    write_atomically,
+)
+from broker.trust.profiles import host_name, key_usage
 from broker.trust.register import Issued, Kind, Register, locked
 from schemas.errors import ConflictError, PanjError, UsageError
 from schemas.names import Party
@@ -52,7 +63,7 @@ def create_authority(directory: Path, country: str, *, days: int = CA_DAYS) -> A
     certificate = (
         x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number(), now - _BACKDATED, now + timedelta(days=days))
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .add_extension(_usage(None), critical=True)
+        .add_extension(key_usage(None), critical=True)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
         .sign(key, hashes.SHA256())
     )
@@ -116,17 +127,25 @@ class Authority:
 
     def issue_server(self, name: str, sans: Iterable[str], csr: bytes, *, days: int = LEAF_DAYS) -> bytes:
         """Certify our broker's key: CN is `name`; `sans` are the host names and IP addresses by which clients and partners reach it."""
-        hosts = [_host(san) for san in sans]
+        hosts = [host_name(san) for san in sans]
         if not hosts:
             raise UsageError("host-invalid", "a server certificate needs at least one host name or IP address", field="san")
         names = x509.SubjectAlternativeName(hosts)
         return self._issue(Kind.SERVER, name, csr, days, names=names, purpose=ExtendedKeyUsageOID.SERVER_AUTH)
 
-    def issue_link(self, csr: bytes, partner: str, *, days: int = LEAF_DAYS) -> bytes:
-        """Certify the key with which the partner's broker pulls from ours: CN `link-<partner>`, no URI: it can never sign an event."""
+    def issue_link(self, csr: bytes, partner: str, *, name: str | None = None, days: int = LEAF_DAYS) -> bytes:
+        """Certify the key with which the partner's broker pulls from ours: CN `link-<partner>`, no URI: it can never sign an event.
+
+        `name` is another CN that begins so, `link-af-2`: for a partner whose former name was shut out at the broker.
+        """
         if len(partner) != 2 or not partner.isascii() or not partner.islower() or partner == self.country:
             raise UsageError("partner-invalid", "a partner is another country's code in lower case, such as af", value=partner)
-        return self._issue(Kind.LINK, f"link-{partner}", csr, days, purpose=ExtendedKeyUsageOID.CLIENT_AUTH)
+        chosen = name or f"link-{partner}"
+        if not re.fullmatch(LINK_USER, chosen) or chosen[5:7] != partner:
+            raise UsageError(
+                "partner-invalid", f"the name of a link's certificate is link-{partner}, or begins with link-{partner}-", value=name
+            )
+        return self._issue(Kind.LINK, chosen, csr, days, purpose=ExtendedKeyUsageOID.CLIENT_AUTH)
 
     def create_unit(self, party: Party, *, days: int = LEAF_DAYS) -> KeyPair:
         """Make a key and a certificate for one of our units in the authority's own directory."""
@@ -145,12 +164,21 @@ class Authority:
 
         The old certificate stays valid until it expires: bundles on their way were signed with it. Revoke it where the key was lost.
         """
-        pair = self._pair(party.unit)
+        return self._renew(party.unit, lambda csr: self.issue_unit(party, csr, days=days))
+
+    def renew_server(self, name: str, *, days: int = LEAF_DAYS) -> KeyPair:
+        """The same for our broker's pair: the new certificate is for the same hosts."""
+        names = read_certificates(self._pair(name).certificate)[0].extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        hosts = [*names.get_values_for_type(x509.DNSName), *map(str, names.get_values_for_type(x509.IPAddress))]
+        return self._renew(name, lambda csr: self.issue_server(name, hosts, csr, days=days))
+
+    def _renew(self, name: str, issue: Callable[[bytes], bytes]) -> KeyPair:
+        pair = self._pair(name)
         read_key(pair.key)  # only what is ours and whole is renewed
         fresh = pair.key.with_name(pair.key.name + ".new")
         fresh.unlink(missing_ok=True)  # left by a renewal that did not get far: never certified, or never used
         make_key(fresh)
-        replace_pair(pair.key, pair.certificate, self.issue_unit(party, request(fresh, party.unit), days=days))
+        replace_pair(pair.key, pair.certificate, issue(request(fresh, name)))
         return pair
 
     def revoke(self, serial: str, *, now_utc: datetime | None = None) -> Issued:
@@ -233,7 +261,7 @@ class Authority:
                 until,
             )
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-            .add_extension(_usage(kind), critical=True)
+            .add_extension(key_usage(kind), critical=True)
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
             .add_extension(self._key_identifier, critical=False)
         )
@@ -246,15 +274,7 @@ class Authority:
         return _pem(certificate)
 
     def _enter(self, kind: Kind, name: str, urn: str | None, certificate: x509.Certificate, now: datetime) -> None:
-        public = certificate.public_key().public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
-        digest = hashes.Hash(hashes.SHA256())
-        digest.update(public)
-        key_fingerprint = digest.finalize().hex()
         with locked(self._book):
-            book = self.register
-            for each in book.issued:
-                if each.key_fingerprint == key_fingerprint and (each.kind, each.name) != (kind, name):
-                    raise ConflictError("key-shared", f"the key is certified already, for {each.name}: one key has one name", field=name)
             issued = Issued(
                 serial=f"{certificate.serial_number:x}",
                 kind=kind,
@@ -263,40 +283,14 @@ class Authority:
                 issued_at_utc=now,
                 not_after_utc=certificate.not_valid_after_utc,
                 fingerprint=fingerprint_of(certificate),
-                key_fingerprint=key_fingerprint,
+                key_fingerprint=key_fingerprint_of(certificate),
             )
-            book.model_copy(update={"issued": (*book.issued, issued)}).write(self._book)
-
-
-def _host(san: str) -> x509.GeneralName:
-    try:
-        return x509.IPAddress(ipaddress.ip_address(san))
-    except ValueError:
-        pass
-    try:
-        return x509.DNSName(san)
-    except ValueError:
-        raise UsageError("host-invalid", "neither a host name nor an IP address", value=san) from None
+            self.register.with_issued(issued).write(self._book)
 
 
 def encryption_name(party: Party) -> str:
     """The name of a house's encryption key and certificate: `af-customs-encryption`."""
     return f"{party.unit}-encryption"
-
-
-def _usage(kind: Kind | None) -> x509.KeyUsage:
-    """What a key of this kind is for; None: an authority's own, which signs certificates and CRLs."""
-    return x509.KeyUsage(
-        digital_signature=kind not in (None, Kind.ENCRYPTION),
-        key_agreement=kind is Kind.ENCRYPTION,
-        key_cert_sign=kind is None,
-        crl_sign=kind is None,
-        content_commitment=False,
-        key_encipherment=False,
-        data_encipherment=False,
-        encipher_only=False,
-        decipher_only=False,
-    )
 
 
 def _pem(certificate: x509.Certificate) -> bytes:

@@ -102,6 +102,13 @@ def fingerprint_of(certificate: x509.Certificate) -> str:
     return certificate.fingerprint(hashes.SHA256()).hex()
 
 
+def key_fingerprint_of(certificate: x509.Certificate) -> str:
+    """SHA-256 over the certificate's public key (SubjectPublicKeyInfo, DER), in lower-case hex."""
+    digest = hashes.Hash(hashes.SHA256())
+    digest.update(certificate.public_key().public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo))
+    return digest.finalize().hex()
+
+
 @dataclass(frozen=True, slots=True)
 class Identity:
     """Who we are towards the other side: one unit's key and its certificate with up to two intermediates.

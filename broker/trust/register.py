@@ -16,7 +16,7 @@ from pathlib import Path
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 from broker.trust.keys import write_atomically
-from schemas.errors import SettingsError
+from schemas.errors import ConflictError, SettingsError
 
 
 class Kind(StrEnum):
@@ -70,6 +70,14 @@ class Register(BaseModel):
             ) from None
         except ValidationError as error:
             raise SettingsError("authority-broken", f"the book is damaged: {error.errors()[0]['msg']}", field=str(path)) from None
+
+    def with_issued(self, issued: Issued) -> Register:
+        """The book with one more certificate; ConflictError `key-shared` where its key is certified under another name."""
+        for each in self.issued:
+            if each.key_fingerprint == issued.key_fingerprint and (each.kind, each.name) != (issued.kind, issued.name):
+                text = f"the key is certified already, for {each.name}: one key has one name"
+                raise ConflictError("key-shared", text, field=issued.name)
+        return self.model_copy(update={"issued": (*self.issued, issued)})
 
     def write(self, path: Path) -> None:
         """Replace the book in one step."""

@@ -215,7 +215,9 @@ class RabbitNode:
             # Makes the script become the Erlang machine instead of waiting beside it: the pid that we start is the node's own.
             "RUNNING_UNDER_SYSTEMD": "true",
             "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "+S 2:2 +SDio 4 +sbwt none +sbwtdcpu none +sbwtdio none "
-            "-kernel inet_dist_use_interface {127,0,0,1}",
+            "-kernel inet_dist_use_interface {127,0,0,1} "
+            # Renewed certificate and key files are read again after so many milliseconds; Erlang's default is two minutes.
+            "-ssl ssl_pem_cache_clean 1000",
         }
 
 

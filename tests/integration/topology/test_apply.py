@@ -180,7 +180,7 @@ def test_a_broker_that_is_away_is_told_with_exit_code_3(applied: Frontier, tmp_p
 def test_commands_tell_programs_in_one_json_document(applied: Frontier, tmp_path: Path) -> None:
     config = str(applied.tj.administration.config)
     plan = _panj("plan", "--config", config, "--json")
-    assert (plan.returncode, json.loads(plan.stdout)) == (0, {"changes": [], "kept": []})
+    assert (plan.returncode, json.loads(plan.stdout)) == (0, {"changes": [], "kept": [], "shut": []})
     with applied.tj.api() as api:
         api.delete("policies", "af", "panj-quorum")
     dry = _panj("apply", "--config", config, "--json", "--dry-run")

@@ -6,10 +6,11 @@ import json
 from pathlib import Path
 
 import pytest
+from cryptography import x509
 from typer.testing import CliRunner
 
 from broker.trust.commands import commands
-from broker.trust.keys import Identity
+from broker.trust.keys import Identity, read_certificates
 from schemas.errors import PanjError
 
 
@@ -63,6 +64,75 @@ def test_a_unit_is_renewed_and_revoked_by_name_or_serial(here: Path) -> None:
     assert {row["state"] for row in json.loads(panj_pki("list", "--json"))} == {"revoked"}
     assert refusal("revoke", "panji-poyon") == "serial-unknown"
     assert "number 4" in panj_pki("crl")
+
+
+def test_a_pair_whose_key_lies_elsewhere_is_renewed_by_request_and_install(here: Path) -> None:
+    panj_pki("init", "tj")
+    for renew in ((), ("--renew",), ("--renew",)):
+        panj_pki("request", "--unit", "ishkoshim", "--country", "tj", "--pki", "post", *renew)
+        panj_pki("issue", "post/tj-ishkoshim.csr", "--unit", "ishkoshim", "--out", "answer.pem")
+        if renew:
+            before = Identity.load(here / "post/tj-ishkoshim.key", here / "post/tj-ishkoshim.pem").fingerprint
+        panj_pki("install", "answer.pem", "--unit", "ishkoshim", "--country", "tj", "--pki", "post")
+        after = Identity.load(here / "post/tj-ishkoshim.key", here / "post/tj-ishkoshim.pem").fingerprint
+        if renew:
+            assert after != before
+    assert not list((here / "post").glob("*.new"))
+    panj_pki("issue", "--unit", "customs")
+    assert refusal("install", "pki/tj-customs.pem", "--unit", "ishkoshim", "--country", "tj", "--pki", "post") == "key-mismatch"
+
+
+def test_asked_twice_for_a_renewal_either_answer_fits(here: Path) -> None:
+    panj_pki("init", "tj")
+    panj_pki("init", "af", "--pki", "theirs")
+    panj_pki("request", "--link", "af")
+    panj_pki("issue", "pki/link-to-af.csr", "--link", "tj", "--pki", "theirs", "--out", "pki/link-to-af.pem")
+    for answer in ("first.pem", "second.pem"):
+        panj_pki("request", "--link", "af", "--renew")
+        panj_pki("issue", "pki/link-to-af.csr", "--link", "tj", "--pki", "theirs", "--out", answer)
+    panj_pki("install", "first.pem", "--link", "af")
+    panj_pki("install", "second.pem", "--link", "af")
+    assert (here / "pki/link-to-af.pem").read_bytes() == (here / "second.pem").read_bytes()
+
+
+def test_the_brokers_certificate_is_renewed_for_the_same_hosts(here: Path) -> None:
+    panj_pki("init", "tj")
+    panj_pki("issue", "--server", "broker", "--san", "localhost", "--san", "127.0.0.1")
+    before = read_certificates(here / "pki/broker.pem")[0]
+    panj_pki("renew", "--server", "broker")
+    after = read_certificates(here / "pki/broker.pem")[0]
+    kind = x509.SubjectAlternativeName
+    assert after.extensions.get_extension_for_class(kind).value == before.extensions.get_extension_for_class(kind).value
+    assert after.public_key() != before.public_key()
+
+
+def test_a_link_gets_another_name_only_with_another_key(here: Path) -> None:
+    panj_pki("init", "tj")
+    panj_pki("init", "af", "--pki", "theirs")
+    panj_pki("request", "--link", "tj", "--pki", "theirs")
+    panj_pki("issue", "theirs/link-to-tj.csr", "--link", "af", "--out", "answer.pem")
+    assert refusal("issue", "theirs/link-to-tj.csr", "--link", "af", "--name", "link-af-2") == "key-shared"
+    panj_pki("request", "--link", "tj", "--pki", "theirs", "--renew")
+    panj_pki("issue", "theirs/link-to-tj.csr", "--link", "af", "--name", "link-af-2")
+    assert {row["name"] for row in json.loads(panj_pki("list", "--json"))} == {"link-af", "link-af-2"}
+    for name in ("link-uz-2", "af", "link-af-", "LINK-AF"):
+        assert refusal("issue", "theirs/link-to-tj.csr", "--link", "af", "--name", name) == "partner-invalid"
+    assert refusal("issue", "--unit", "customs", "--name", "link-af-2") == "pki-arguments"
+
+
+def test_with_exchange_toml_the_crl_lies_where_it_crosses_from(here: Path) -> None:
+    panj_pki("init", "tj")
+    panj_pki("issue", "--unit", "panji-poyon")
+    example = Path(__file__).parents[3] / "deploy" / "exchange.example.toml"
+    (here / "exchange.toml").write_text(example.read_text())
+    assert "would revoke tj-panji-poyon" in panj_pki("revoke", "panji-poyon", "--dry-run")
+    assert "number 2) lies at" in panj_pki("revoke", "panji-poyon", "--config", "exchange.toml")
+    crossing = here / "trust/tj/crls/tj.crl"
+    assert crossing.read_bytes() == (here / "pki/crls/tj.crl").read_bytes()
+    panj_pki("crl", "--config", "exchange.toml")
+    assert crossing.read_bytes() == (here / "pki/crls/tj.crl").read_bytes()
+    panj_pki("init", "uz", "--pki", "other")
+    assert refusal("crl", "--pki", "other", "--config", "exchange.toml") == "party-foreign"
 
 
 def test_wrong_arguments_get_a_coded_answer(here: Path) -> None:
