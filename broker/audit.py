@@ -15,12 +15,16 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
 
+from pydantic_core import PydanticCustomError
 from sqlalchemy import BigInteger, Column, Connection, Integer, MetaData, Table, Text, insert, select, text
 
 from broker.trust.signing import b64url
+from schemas.errors import UsageError
 from schemas.event import utc_text
+from schemas.text import check_text
 
 _ADVISORY_KEY = 0x70616E6A03  # any number, the same in every process
+REASON_CHARACTERS = 300
 _REFUSAL = "the audit trail is insert-only"
 
 
@@ -89,6 +93,20 @@ def actor() -> str:
     """The login that acts: behind sudo, the one who called it."""
     behind = os.environ.get("SUDO_USER", "") if os.geteuid() == 0 else ""
     return behind or getpass.getuser()
+
+
+def worded(reason: str) -> str:
+    """Give a person's reason as it is kept and told, without blanks around it; UsageError `reason-missing` or `reason-unfit`."""
+    words = reason.strip()
+    if not words:
+        raise UsageError("reason-missing", "say why: the audit trail keeps it, and who it concerns reads it", field="--reason")
+    try:
+        check_text(words)
+    except PydanticCustomError as error:
+        raise UsageError("reason-unfit", error.message(), field="--reason", value=words) from None
+    if len(words) > REASON_CHARACTERS:
+        raise UsageError("reason-unfit", f"a reason has at most {REASON_CHARACTERS} characters", field="--reason", value=len(words))
+    return words
 
 
 def append(connection: Connection, audit: Table, act: Act, now_utc: datetime) -> Entry:

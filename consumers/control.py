@@ -20,14 +20,15 @@ from broker.revocation import take_crl
 from broker.trust.anchors import TrustStore
 from broker.trust.keys import Identity, Signer
 from consumers import inbox, known_posts, parked
-from consumers.answers import LEGAL_BASIS, PURPOSE
+from consumers.answers import LEGAL_BASIS, PURPOSE, receipts
 from consumers.closing import ClosingBook
 from consumers.database import is_away
 from consumers.delivering import Outgoing
-from consumers.opening import InHand
+from consumers.opening import InHand, evidence_of
 from consumers.parked import Parking, parking_of_event, parking_of_message
 from consumers.patience import patiently
 from consumers.pipeline import Clock, now_utc
+from consumers.withdrawals import take_withdrawals
 from schemas.content import validate
 from schemas.control import Beacon
 from schemas.errors import DistrustError, PanjError, Problem, UnavailableError
@@ -118,6 +119,8 @@ class ControlWorker:
             return []
         for unreadable in bundle.unreadable:
             self._park_event(unreadable, unreadable.problem, bundle, one)
+        if bundle.route.type == EventType.WITHDRAWAL:
+            return self._take_withdrawals(bundle, one)
         replies = []
         for opened in _worth_an_answer(bundle):
             try:
@@ -127,6 +130,13 @@ class ControlWorker:
                     raise
                 self._park_event(opened, _problem_of(error, one), bundle, one)
         return [(one.lane, reply) for reply in replies]
+
+    def _take_withdrawals(self, bundle: OpenBundle, one: InHand) -> list[tuple[str, Message]]:
+        """Take a bundle of tombstones in and answer for their events at once."""
+        taken = take_withdrawals(bundle, evidence_of(bundle, self._clock()), self._engine, self._stop, self._clock)
+        for opened, problem in taken.unfit:
+            self._park_event(opened, problem, bundle, one)
+        return receipts(taken.answers, bundle.route.destination, self._environment(), self._signer.identity, self._clock())
 
     def _answer(self, bundle: OpenBundle, opened: OpenEvent, lane: str) -> list[Message]:
         event = opened.event

@@ -89,6 +89,13 @@ def take_due(connection: Connection, queue: str, now_utc: datetime, limit: int) 
     return taken
 
 
+def lock(connection: Connection, event_id: str) -> bool:
+    """Let nobody else decide about a held event until this transaction ends; False where somebody has decided already."""
+    connection.execute(select(held.c.event_id).where(held.c.event_id == event_id).with_for_update())
+    # A statement of its own: PostgreSQL shows it what was committed until now.
+    return connection.execute(select(inbox.c.fate).where(inbox.c.event_id == event_id)).scalar() == Fate.HELD.value
+
+
 def still_held(connection: Connection, event_id: str, problem: Problem) -> None:
     """Say why the last attempt failed."""
     connection.execute(update(held).where(held.c.event_id == event_id).values(code=problem.code, problem=str(problem)))
@@ -114,6 +121,18 @@ def refuse(connection: Connection, event_id: str, reason: str, now_utc: datetime
     if connection.execute(refused.values(values)).rowcount == 0:
         return False
     connection.execute(update(held).where(held.c.event_id == event_id).values(next_attempt_at_utc=now_utc, code=problem.code))
+    return True
+
+
+def withdraw(connection: Connection, event_id: str, problem: Problem, now_utc: datetime) -> bool:
+    """Its sender withdraws it: REFUSED for good; False where it is decided already. Whoever tries it at this moment goes before."""
+    if not lock(connection, event_id):
+        return False
+    refused = update(inbox).where(inbox.c.event_id == event_id, inbox.c.fate == Fate.HELD.value)
+    values = {"fate": Fate.REFUSED.value, "problems": [problem.model_dump(exclude_none=True)], "decided_at_utc": now_utc}
+    connection.execute(refused.values(values))
+    answered = {"code": problem.code, "problem": str(problem), "next_attempt_at_utc": now_utc + ANSWER_AGAIN}
+    connection.execute(update(held).where(held.c.event_id == event_id).values(answered))
     return True
 
 

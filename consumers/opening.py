@@ -92,9 +92,14 @@ def open_delivery(one: InHand, trust: TrustStore, expected: Expected, now_utc: d
     return _sorted(bundle, one, now_utc)
 
 
+def evidence_of(bundle: OpenBundle, now_utc: datetime) -> EvidenceRow:
+    """The signature of a bundle, to be kept with what came in it."""
+    return EvidenceRow(hashlib.sha256(bundle.jws.encode()).digest(), bundle.jws, bundle.signatory, now_utc)
+
+
 def _sorted(bundle: OpenBundle, one: InHand, now_utc: datetime) -> Opened:
     queue = one.delivery.queue
-    evidence = EvidenceRow(hashlib.sha256(bundle.jws.encode()).digest(), bundle.jws, bundle.signatory, now_utc)
+    evidence = evidence_of(bundle, now_utc)
     if bundle.route.type not in STREAM_TYPES:
         problem = Problem(code="type-misplaced", text="a control event has no place in a consumer's queue", value=bundle.route.type)
         return Opened((), (parking_of_message(one.delivery.message, one.lane, queue, problem),))

@@ -15,7 +15,7 @@ from broker.settings.model import Settings
 from consumers import migrations
 from consumers.database import is_away, open_engine
 from consumers.loaders.record.tables import declaration
-from consumers.tables import held, inbox, parked, parked_event
+from consumers.tables import held, inbox, parked, parked_event, withdrawal
 from schemas.errors import UnavailableError
 from schemas.fates import Fate
 
@@ -125,7 +125,12 @@ def _rows_of(reference: str) -> Select[Any]:
 def _steps(connection: Connection, row: Row[*tuple[Any, ...]], where: str) -> Iterator[Step]:
     about = (row.reference, row.version or 0, row.event_id)
     origin = f"from {row.source}, {row.type} {row.epoch}/{row.sequence}"
-    yield Step(row.received_at_utc, where, "received", *about, origin)
+    tombstone = connection.execute(select(withdrawal).where(withdrawal.c.event_id == row.event_id)).first()
+    if tombstone is not None:
+        came = "took its place, which was empty" if tombstone.filled_place else "came after the event itself"
+        yield Step(tombstone.received_at_utc, where, "withdrawn by its sender", *about, f"{tombstone.reason}; the withdrawal {came}")
+    if tombstone is None or not tombstone.filled_place:
+        yield Step(row.received_at_utc, where, "received", *about, origin)
     waiting = connection.execute(select(held).where(held.c.event_id == row.event_id)).first()
     if waiting is not None:
         yield Step(waiting.first_held_at_utc, where, "held", *about, waiting.problem)

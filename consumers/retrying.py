@@ -70,6 +70,8 @@ def _attempt(pipeline: Pipeline, event: HeldEvent) -> Answered | None:
 
 
 def _try_one(pipeline: Pipeline, connection: Connection, event: HeldEvent) -> Answered | None:
+    if not held.lock(connection, event.event_id):
+        return None
     said, declined = _outcome(pipeline, connection, event)
     moment = pipeline.clock()
     if declined is not None and declined.fate is Fate.HELD:

@@ -1,11 +1,11 @@
-"""The tables of the customs house's own bookkeeping: inbox, evidence, crl, held, parked, attempt, known_post. They live in the database
-that the consumers load, so that one transaction holds both. Their SQL stands in `inbox`, `evidence`, `held`, `parked`, `attempts` and
-`known_posts`. The tables of closings stand in `closing_tables`.
+"""The tables of the customs house's own bookkeeping: inbox, evidence, crl, held, withdrawal, parked, attempt, known_post. They live in the
+database that the consumers load, so that one transaction holds both. Their SQL stands in `inbox`, `evidence`, `held`, `withdrawals`,
+`parked`, `attempts` and `known_posts`. The tables of closings stand in `closing_tables`.
 """
 
 from __future__ import annotations
 
-from sqlalchemy import Column, Float, ForeignKey, Index, Integer, LargeBinary, MetaData, Table, UniqueConstraint, text
+from sqlalchemy import Boolean, Column, Float, ForeignKey, Index, Integer, LargeBinary, MetaData, Table, UniqueConstraint, text
 
 from broker.audit import audit_table
 from consumers.columns import Instant, big, digest, document, identifier, name, words
@@ -84,6 +84,29 @@ held = Table(
         postgresql_where=text("finished_at_utc IS NULL"),
         sqlite_where=text("finished_at_utc IS NULL"),
     ),
+)
+
+withdrawal = Table(
+    "withdrawal",
+    metadata,
+    Column(
+        "event_id",
+        identifier(),
+        ForeignKey("inbox.event_id", name="fk_withdrawal_inbox"),
+        primary_key=True,
+        comment="the withdrawn event's",
+    ),
+    Column("digest", digest(), nullable=False, comment="SHA-256 of `raw`, the tombstone's own"),
+    Column("reason", words(), nullable=False),
+    Column(
+        "filled_place",
+        Boolean,
+        nullable=False,
+        comment="the event had not come: inbox.raw are the tombstone's bytes, inbox.digest is the event's",
+    ),
+    Column("received_at_utc", Instant(), nullable=False),
+    Column("bundle_digest", digest(), nullable=False, comment="evidence.bundle_digest"),
+    Column("raw", LargeBinary, nullable=False, comment="the tombstone's signed bytes, exactly"),
 )
 
 parked = Table(

@@ -20,6 +20,7 @@ from producers.life import post_named
 from producers.once import relay_once
 from producers.post import opened_outbox, run_post
 from producers.sending import Sent, check_files, exit_code, parts_of_files, send_files
+from producers.withdrawal import withdraw
 
 commands = typer.Typer(name="post", help="The border post: run its daemon, send files, check its settings.", no_args_is_help=True)
 
@@ -83,6 +84,9 @@ def check(config: ConfigOption, post: PostOption = None, as_json: JsonOption = F
     else:
         print_table(("", "what", "detail"), [("ok" if each.good else "WRONG", each.what, each.detail) for each in findings])
     raise typer.Exit(max((each.exit_code for each in findings), default=0))
+
+
+commands.command("withdraw")(withdraw)
 
 
 def _document(post: str, sent: Sequence[Sent], fates: dict[str, EventFate]) -> dict[str, object]:

@@ -16,6 +16,7 @@ _WHAT_TO_DO = {
     "field-missing": "fill in the field in the system that wrote the file, and put the new file into the watched directory",
     "code-unknown": "use a code of the list, or load the newer list with 'panj codelists load'",
     "version-conflict": "if the content was corrected, raise `version`, name what it `corrects` and give the `correction_reason`",
+    "version-withdrawn": "if it is to go after all, raise `version`, name what it `corrects` and give the `correction_reason`",
     "release-none": "if this type is to leave, add a release for it to exchange.toml and start the post again; then put the file in again",
     "administration-foreign": "give it to a post of the administration that registered it",
     "format-unknown": "write it in one of the formats named, or leave such files out of the watched directory",

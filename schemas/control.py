@@ -257,7 +257,7 @@ class RecoveryAnswer(Part):
 class Withdrawal(Part):
     """A post's signed tombstone for one of its own events that is not settled: the house fills its place with it, as REFUSED."""
 
-    id: EventId
+    id: Annotated[EventId, Field(pattern=r"^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$")]
     digest: Digest
     type: StreamTypeName
     epoch: Epoch

@@ -22,6 +22,9 @@ from schemas.event import Event, event_bytes, new_id, new_salt, schema_of, utc_t
 from schemas.limits import BODY_BYTES, UNPACKED_BYTES
 from schemas.names import Party, routing_key
 
+CONTROL_PURPOSE = "exchange-control"
+CONTROL_LEGAL_BASIS = "bilateral protocol on electronic exchange"
+
 
 @dataclass(frozen=True, slots=True)
 class Route:
@@ -68,13 +71,13 @@ def control_event(
     destination: Party,
     *,
     environment: str,
-    purpose: str,
-    legal_basis: str,
+    purpose: str = CONTROL_PURPOSE,
+    legal_basis: str = CONTROL_LEGAL_BASIS,
     subject: str,
     data: BaseModel | Mapping[str, Any],
     now: datetime,
 ) -> bytes:
-    """Make the exact bytes of a control event (receipt, beacon, CRL, manifest, manifest answer); `data` is its model or JSON-ready."""
+    """Make the exact bytes of a control event (receipt, beacon, CRL, manifest, …); `data` is its model or JSON-ready."""
     event = Event(
         specversion="1.0",
         id=new_id(),

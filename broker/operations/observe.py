@@ -94,6 +94,11 @@ def _depth(party: Party, depth: Depth, now: datetime) -> Iterator[Reading]:
     yield Reading(subject, "receipts outstanding", depth.in_flight, "events")
     yield Reading(subject, "oldest unsettled", age.total_seconds() if oldest else None, "s", attention, advice)
     yield Reading(subject, "held over there", depth.held, "events", _if(depth.held > 0, Attention.WATCH))
+    if depth.withdrawing:
+        yield Reading(subject, "withdrawals not answered yet", depth.withdrawing, "events", Attention.WATCH)
+    if depth.withdrawn_late:
+        advice = 'loaded before they were withdrawn: send a cancellation of each as its next version; "panj trace" tells which'
+        yield Reading(subject, "withdrawn too late", depth.withdrawn_late, "events", Attention.ACT, advice)
     refused = "correct them as new versions: panj trace tells the reasons" if depth.refused else ""
     yield Reading(subject, "refused", depth.refused, "events", advice=refused)
     strays = depth.receipts_mismatched + depth.receipts_contradicted

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from datetime import datetime
@@ -73,6 +74,11 @@ def _steps_of(where: str, row: Any) -> Iterator[Step]:
     yield step(row.accepted_at_utc, "accepted", f"for {to}, {row.type} {row.epoch}/{row.sequence}, {row.bytes} bytes")
     if row.relayed_at_utc is not None:
         yield step(row.relayed_at_utc, "relayed", f"{row.relays} times, last now" if row.relays > 1 else "confirmed by our broker")
+    if row.withdrawn_at_utc is not None:
+        detail = "too late: it had been loaded"
+        if row.withdrawal is not None:
+            detail = f"{json.loads(row.withdrawal)['data']['reason']}; its tombstone goes in its stead"
+        yield step(row.withdrawn_at_utc, "withdrawn", detail)
     problems = "; ".join(str(Problem.model_validate(each)) for each in row.problems or ())
     if row.settled_at_utc is not None:
         yield step(row.settled_at_utc, f"settled: {row.fate.lower()}", problems or f"receipt of {to}")

@@ -35,6 +35,7 @@ class _Kept:
     epoch: str
     sequence: int
     content_digest: bytes
+    withdrawn: bool = False
 
 
 def accept(
@@ -42,8 +43,9 @@ def accept(
 ) -> list[Acceptance]:
     """Number and keep these drafts; one that is kept already gives its first acceptance again. Data for `recipients` is encrypted.
 
-    ConflictError `version-conflict` where another content is kept under the version, ContentError where a draft makes no event: their
-    problems' `field` is `drafts.<index>`. UnavailableError `clock-behind`. Nothing is kept then.
+    ConflictError `version-conflict` where another content is kept under the version, or `version-withdrawn` where the version was
+    withdrawn; ContentError where a draft makes no event: their problems' `field` is `drafts.<index>`. UnavailableError `clock-behind`.
+    Nothing is kept then.
     """
     kept = _look_up(connection, drafts)
     at_utc = _instant(connection, now)
@@ -60,8 +62,8 @@ def accept(
             row = _row_of(draft, index, life, number, at_utc, recipients.get(version[0]))
             rows.append(row)
             known = kept[version] = _Kept(row["event_id"], life.epoch, row["sequence"], draft.content_digest)
-        elif known.content_digest != draft.content_digest:
-            conflicts.append(_conflict(index, draft))
+        elif known.withdrawn or known.content_digest != draft.content_digest:
+            conflicts.append(_conflict(index, draft, withdrawn=known.withdrawn))
         acceptances.append(
             Acceptance(
                 known.event_id, draft.destination, draft.type, known.epoch, known.sequence, draft.reference, draft.version, duplicate
@@ -115,6 +117,7 @@ def _look_up(connection: Connection, drafts: Sequence[Draft]) -> dict[_Version, 
         outbox.c.epoch,
         outbox.c.sequence,
         outbox.c.content_digest,
+        outbox.c.withdrawal.is_not(None).label("withdrawn"),
     )
     kept: dict[_Version, _Kept] = {}
     for start in range(0, len(references), _LOOK_UP):
@@ -125,7 +128,7 @@ def _look_up(connection: Connection, drafts: Sequence[Draft]) -> dict[_Version, 
 
 
 def _kept(row: Any) -> _Kept:
-    return _Kept(row.event_id, row.epoch, row.sequence, row.content_digest)
+    return _Kept(row.event_id, row.epoch, row.sequence, row.content_digest, bool(row.withdrawn))
 
 
 def _instant(connection: Connection, now: datetime) -> datetime:
@@ -141,13 +144,13 @@ def _instant(connection: Connection, now: datetime) -> datetime:
     return last
 
 
-def _conflict(index: int, draft: Draft) -> Problem:
-    return Problem(
-        code="version-conflict",
-        text="another content was accepted under this version: a correction is a new version",
-        field=f"drafts.{index}",
-        value=f"{draft.reference} version {draft.version}"[:100],
-    )
+def _conflict(index: int, draft: Draft, *, withdrawn: bool) -> Problem:
+    field, value = f"drafts.{index}", f"{draft.reference} version {draft.version}"[:100]
+    if withdrawn:
+        text = f"this version was withdrawn from {draft.destination.unit}: what is to go after all is the next version"
+        return Problem(code="version-withdrawn", text=text, field=field, value=value)
+    text = "another content was accepted under this version: a correction is a new version"
+    return Problem(code="version-conflict", text=text, field=field, value=value)
 
 
 def _row_of(draft: Draft, index: int, life: Life, sequence: int, at_utc: datetime, recipient: Recipient | None) -> dict[str, Any]:

@@ -14,11 +14,15 @@ from sqlalchemy import ColumnElement, Connection, Select, and_, exists, func, no
 from broker.outbox.tables import beacon, lease, outbox, outbox_life, parked_control, receipt, receipt_counter, stream
 from broker.outbox.values import ANY_TYPE, BeaconState, Depth, EventFate, KeptEvent, Life, OutboxRow, RelayedRow, Types
 from schemas.errors import Problem
+from schemas.event import digest_of
 from schemas.fates import Fate
+from schemas.names import EventType
 
 _AT_ONCE = 1_000
 _UNSETTLED = outbox.c.settled_at_utc.is_(None)
 _WAITING = and_(outbox.c.relayed_at_utc.is_(None), _UNSETTLED)
+_MEANT = outbox.c.withdrawal.is_(None)  # to be sent as it was accepted
+_WITHDRAWN = outbox.c.withdrawn_at_utc.is_not(None)
 _RELAYED = and_(outbox.c.relayed_at_utc.is_not(None), _UNSETTLED)
 _ROW = (
     outbox.c.position,
@@ -29,19 +33,23 @@ _ROW = (
     outbox.c.relays,
     outbox.c.digest,
     outbox.c.raw,
+    outbox.c.withdrawal,
 )
 
 
 def waiting_sizes(destination: str, limit_events: int, after_position: int = 0, types: Types = ANY_TYPE) -> Select[Any]:
-    """Position and bytes of rows not relayed yet, oldest first: found through the partial index."""
-    here = [outbox.c.destination == destination, _WAITING, outbox.c.position > after_position, *_of_types(types)]
+    """Position and bytes of rows not relayed yet and not withdrawn, oldest first: found through the partial index."""
+    here = [outbox.c.destination == destination, _WAITING, _MEANT, outbox.c.position > after_position, *_of_types(types)]
     return select(outbox.c.position, outbox.c.bytes).where(*here).order_by(outbox.c.position).limit(limit_events)
 
 
 def waiting(
     connection: Connection, destination: str, limit_events: int, limit_bytes: int, after_position: int = 0, types: Types = ANY_TYPE
 ) -> list[OutboxRow]:
-    """Rows not relayed yet, oldest first, up to both limits; one row alone may pass the bytes, or it would wait for ever."""
+    """Rows not relayed yet, oldest first, up to both limits; one row alone may pass the bytes, or it would wait for ever.
+
+    Those that are withdrawn are not among them: `tombstones`.
+    """
     last = total = 0
     for position, size in connection.execute(waiting_sizes(destination, limit_events, after_position, types)):
         if last and total + size > limit_bytes:
@@ -50,8 +58,28 @@ def waiting(
         total += size
     if not last:
         return []
-    here = [outbox.c.destination == destination, _WAITING, outbox.c.position.between(after_position + 1, last), *_of_types(types)]
-    return [OutboxRow._make(row) for row in connection.execute(select(*_ROW).where(*here).order_by(outbox.c.position))]
+    between = outbox.c.position.between(after_position + 1, last)
+    here = [outbox.c.destination == destination, _WAITING, _MEANT, between, *_of_types(types)]
+    return [_to_send(row) for row in connection.execute(select(*_ROW).where(*here).order_by(outbox.c.position))]
+
+
+def waiting_tombstones(destination: str, limit_events: int) -> Select[Any]:
+    """Rows that were withdrawn and whose tombstone has not been relayed yet, oldest first: found through the index of withdrawals."""
+    here = (outbox.c.destination == destination, _WITHDRAWN, outbox.c.settled_at_utc.is_(None), outbox.c.relayed_at_utc.is_(None))
+    return select(*_ROW).where(*here, not_(_MEANT)).order_by(outbox.c.position).limit(limit_events)
+
+
+def tombstones(connection: Connection, destination: str, limit_events: int) -> list[OutboxRow]:
+    """What `waiting_tombstones` finds."""
+    return [_to_send(row) for row in connection.execute(waiting_tombstones(destination, limit_events))]
+
+
+def _to_send(row: Any) -> OutboxRow:
+    if row[-1] is None:
+        return OutboxRow._make(row[:-1])
+    tombstone = bytes(row.withdrawal)
+    found = OutboxRow._make(row[:-1])
+    return found._replace(type=EventType.WITHDRAWAL.value, size_bytes=len(tombstone), digest=digest_of(tombstone), raw=tombstone)
 
 
 def _of_types(types: Types) -> list[ColumnElement[bool]]:
@@ -68,7 +96,7 @@ def rows_at(connection: Connection, positions: Sequence[int]) -> list[OutboxRow]
     rows: list[OutboxRow] = []
     for start in range(0, len(positions), _AT_ONCE):
         query = select(*_ROW).where(outbox.c.position.in_(positions[start : start + _AT_ONCE]), _UNSETTLED)
-        rows.extend(OutboxRow._make(row) for row in connection.execute(query))
+        rows.extend(_to_send(row) for row in connection.execute(query))
     return sorted(rows)
 
 
@@ -95,7 +123,7 @@ def relayed(connection: Connection, destination: str, relayed_before_utc: dateti
 def is_quiet(connection: Connection) -> bool:
     """Whether nothing waits and nothing is under way; what is HELD waits for a person over there, and is quiet."""
     for destination in destinations(connection):  # asked one by one, so that the partial indexes answer
-        waits = exists().where(outbox.c.destination == destination, _WAITING)
+        waits = exists().where(outbox.c.destination == destination, _WAITING)  # withdrawn ones too
         flies = exists().where(outbox.c.destination == destination, _RELAYED, outbox.c.answered_fate.is_(None))
         if connection.execute(select(or_(waits, flies))).scalar():
             return False
@@ -136,9 +164,27 @@ def depths(connection: Connection) -> list[Depth]:
                 oldest_in_flight_utc=flying[1],
                 receipts_mismatched=counters.get((destination, "mismatched"), 0),
                 receipts_contradicted=counters.get((destination, "contradicted"), 0),
+                **_withdrawn(connection, destination),
             )
         )
     return found
+
+
+def _withdrawn(connection: Connection, destination: str) -> dict[str, int]:
+    here = (outbox.c.destination == destination, _WITHDRAWN)
+    later = outbox.alias("later")
+    corrected = exists().where(
+        later.c.reference == outbox.c.reference,
+        later.c.version > outbox.c.version,
+        later.c.destination == outbox.c.destination,
+        later.c.type == outbox.c.type,
+    )
+    late = (outbox.c.settled_at_utc.is_not(None), outbox.c.fate == Fate.LOADED.value, not_(corrected))
+    count = select(func.count()).select_from(outbox)
+    return {
+        "withdrawing": connection.execute(count.where(*here, outbox.c.settled_at_utc.is_(None))).scalar_one(),
+        "withdrawn_late": connection.execute(count.where(*here, *late)).scalar_one(),
+    }
 
 
 def fates(connection: Connection, event_ids: Sequence[str]) -> list[EventFate]:

@@ -40,15 +40,20 @@ class _Standing:
     fate: str | None
     answered_fate: str | None
     reply_key: bytes | None
+    withdrawn: bool
 
 
 def record_relayed(connection: Connection, relayed: Sequence[Relayed]) -> None:
-    """Note for each confirmed bundle's rows when and after which beacon they were relayed."""
+    """Note for each confirmed bundle's rows when and after which beacon they were relayed.
+
+    An event that was withdrawn while its bundle was on its way is not relayed by it: its tombstone has still to leave.
+    """
     for bundle in relayed:
+        said = outbox.c.withdrawal.is_not(None) if bundle.tombstones else outbox.c.withdrawal.is_(None)
         for positions in _parts(bundle.positions):
             connection.execute(
                 update(outbox)
-                .where(outbox.c.position.in_(positions), outbox.c.settled_at_utc.is_(None))
+                .where(outbox.c.position.in_(positions), outbox.c.settled_at_utc.is_(None), said)
                 .values(relayed_at_utc=bundle.relayed_at_utc, relayed_mark=bundle.mark, relays=outbox.c.relays + 1)
             )
 
@@ -73,8 +78,8 @@ def record_settlements(
             contradicts = settlement.fate.final and settlement.fate != row.fate
             (strays.contradicted if contradicts else strays.repeated).append(settlement)
             continue
-        if not settlement.fate.final and row.answered_fate is not None:
-            strays.repeated.append(settlement)
+        if not settlement.fate.final and (row.answered_fate is not None or row.withdrawn):
+            strays.repeated.append(settlement)  # a withdrawn event is not held any more once its tombstone is there
             continue
         problems = _problems(settlement, row.reply_key)
         key = (settlement.fate, repr(problems))
@@ -82,6 +87,8 @@ def record_settlements(
         final[key].append((row.position, settlement.receipt))
         fates[settlement.fate] += 1
         if settlement.fate.final:
+            if row.withdrawn:
+                _tell_withdrawn(settlement)
             row.fate = settlement.fate
             settled[row.destination].append(row.position)
         else:
@@ -109,6 +116,7 @@ def _standings(connection: Connection, event_ids: Iterable[str]) -> dict[str, _S
         outbox.c.fate,
         outbox.c.answered_fate,
         outbox.c.reply_key,
+        outbox.c.withdrawal.is_not(None),
     )
     found: dict[str, _Standing] = {}
     for ids in _parts(tuple(event_ids)):
@@ -122,6 +130,8 @@ def _write(connection: Connection, fate: Fate, problems: Any, answered: Sequence
     relayed_at = func.coalesce(outbox.c.relayed_at_utc, literal(now, UtcInstant))
     values: dict[str, Any] = {"problems": problems, "relayed_at_utc": relayed_at, "relayed_mark": func.coalesce(outbox.c.relayed_mark, 0)}
     values |= {"fate": fate.value, "settled_at_utc": now} if fate.final else {"answered_fate": fate.value}
+    if fate is Fate.LOADED:
+        values["withdrawal"] = None  # it came too late: should the house ever ask for the event again, it gets the event
     change = update(outbox).where(outbox.c.settled_at_utc.is_(None)).values(values)
     by_receipt: dict[bytes | None, list[int]] = defaultdict(list)
     for position, digest in answered:
@@ -142,6 +152,15 @@ def _keep_receipts(connection: Connection, receipts: Sequence[ReceivedReceipt], 
     insert_here = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
     rows = [{"digest": one.digest, "house": one.house, "received_at_utc": now, "jws": one.jws, "raw": one.raw} for one in receipts]
     connection.execute(insert_here(receipt).on_conflict_do_nothing(), rows)
+
+
+def _tell_withdrawn(settlement: Settlement) -> None:
+    if settlement.fate is Fate.LOADED:
+        advice = "it had been loaded before its withdrawal came: correct it by a cancellation, as the next version"
+        log.warning("withdrawal.came_late", event_id=settlement.event_id, house=settlement.house, advice=advice)
+    else:
+        code = settlement.problems[0].code if settlement.problems else None
+        log.info("withdrawal.settled", event_id=settlement.event_id, house=settlement.house, code=code)
 
 
 class _Strays:

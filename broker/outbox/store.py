@@ -13,7 +13,7 @@ from typing import Any
 import structlog
 from sqlalchemy import Connection, Engine, insert, select, update
 
-from broker.outbox import acceptance, leasing, parked, reading, recording
+from broker.outbox import acceptance, leasing, parked, reading, recording, withdrawing
 from broker.outbox.engine import one_at_a_time, open_engine, writing
 from broker.outbox.engine import reading as reading_transaction
 from broker.outbox.migrations import upgrade
@@ -32,6 +32,8 @@ from broker.outbox.values import (
     Recorded,
     RelayedRow,
     Types,
+    WithdrawalWish,
+    Withdrawn,
 )
 from broker.trust.sealing import Recipient
 from schemas.errors import SettingsError
@@ -123,6 +125,21 @@ class Outbox:
         """Rows for `destination` (URN) not relayed yet, oldest first; a single row may pass `limit_bytes`."""
         with reading_transaction(self._engine) as connection:
             return reading.waiting(connection, destination, limit_events, limit_bytes, after_position, types)
+
+    def tombstones(self, destination: str, limit_events: int) -> list[OutboxRow]:
+        """Rows that were withdrawn, whose tombstone has not been relayed yet, oldest first."""
+        with reading_transaction(self._engine) as connection:
+            return reading.tombstones(connection, destination, limit_events)
+
+    def withdraw(self, wish: WithdrawalWish, actor: str, *, dry_run: bool = False) -> list[Withdrawn]:
+        """Withdraw events that are not settled: from now on their tombstone is sent in their stead. Gives every event concerned.
+
+        UsageError `withdraw-unknown` where there is none, ConflictError `withdraw-settled` where all are settled; nothing is done then,
+        nor with `dry_run`.
+        """
+        with writing(self._engine) as connection:
+            life = _current_life(connection) or self._life
+            return withdrawing.withdraw(connection, life, wish, actor, self._clock(), dry_run=dry_run)
 
     def relayed(self, destination: str, relayed_before_utc: datetime | None = None) -> list[RelayedRow]:
         """Rows relayed and not settled, without their bytes, the longest out first."""

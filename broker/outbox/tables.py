@@ -63,6 +63,7 @@ Position = BigInteger().with_variant(Integer, "sqlite")
 WAITING = "relayed_at_utc IS NULL AND settled_at_utc IS NULL"
 RELAYED = "relayed_at_utc IS NOT NULL AND settled_at_utc IS NULL"
 REFUSED = "fate = 'REFUSED'"
+WITHDRAWN = "withdrawn_at_utc IS NOT NULL"
 CURRENT = "current"
 
 outbox_life = Table(
@@ -108,6 +109,8 @@ outbox = Table(
     Column("fate", Text),
     Column("problems", JSON(none_as_null=True)),
     Column("reply_key", LargeBinary),
+    Column("withdrawn_at_utc", UtcInstant),
+    Column("withdrawal", LargeBinary),  # the tombstone's exact bytes, sent in the event's stead; none once it proved too late
     Column("raw", LargeBinary, nullable=False),  # behind the others: SQLite reads them without walking over a long one
     Column("receipt_digest", LargeBinary),  # receipt.digest of the one that gave `fate`, or, while there is none, `answered_fate`
     UniqueConstraint("event_id"),
@@ -131,6 +134,14 @@ Index(
     outbox.c.relayed_at_utc,
     sqlite_where=text(RELAYED),
     postgresql_where=text(RELAYED),
+)
+Index(
+    "outbox_withdrawn",
+    outbox.c.destination,
+    outbox.c.settled_at_utc,
+    outbox.c.position,
+    sqlite_where=text(WITHDRAWN),
+    postgresql_where=text(WITHDRAWN),
 )
 Index("outbox_refused", outbox.c.destination, outbox.c.position, sqlite_where=text(REFUSED), postgresql_where=text(REFUSED))
 

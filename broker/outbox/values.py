@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import Enum
 from typing import Any, NamedTuple
 
 from schemas.errors import Problem
@@ -57,7 +58,10 @@ ANY_TYPE = Types()
 
 
 class OutboxRow(NamedTuple):
-    """An unsettled event, ready to be bundled. `destination` is a URN, `size_bytes` the length of `raw`, `digest` SHA-256 over it."""
+    """What is sent for an unsettled event, ready to be bundled: itself, or once it is withdrawn its tombstone, whose type `type` is then.
+
+    `destination` is a URN, `size_bytes` the length of `raw`, `digest` SHA-256 over it.
+    """
 
     position: int
     destination: str
@@ -82,11 +86,15 @@ class RelayedRow(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Relayed:
-    """A bundle that the broker confirmed: the rows in it, and the last beacon mark sent before it left."""
+    """A bundle that the broker confirmed: the rows in it, and the last beacon mark sent before it left.
+
+    `tombstones`: it held the rows' withdrawals, and not their events.
+    """
 
     positions: tuple[int, ...]
     mark: int
     relayed_at_utc: datetime
+    tombstones: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +203,11 @@ class BeaconState:
 
 @dataclass(frozen=True, slots=True)
 class Depth:
-    """How one destination stands. `accepted` = `waiting` + `in_flight` + `held` + `settled`; `refused` are among the settled."""
+    """How one destination stands. `accepted` = `waiting` + `in_flight` + `held` + `settled`; `refused` are among the settled.
+
+    `withdrawing`: unsettled ones that were withdrawn, counted above too. `withdrawn_late`: loaded over there before their withdrawal
+    came, and not corrected by a later version yet.
+    """
 
     destination: str
     accepted: int
@@ -209,6 +221,8 @@ class Depth:
     oldest_in_flight_utc: datetime | None
     receipts_mismatched: int
     receipts_contradicted: int
+    withdrawing: int = 0
+    withdrawn_late: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,6 +255,37 @@ class KeptEvent(NamedTuple):
     received_at_utc: datetime | None
     receipt_jws: str | None
     receipt_raw: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class WithdrawalWish:
+    """What a person wants withdrawn, and why: the unsettled events of a reference; of one `version` and for one house where they say so."""
+
+    reference: str
+    reason: str
+    version: int | None = None
+    destination: str | None = None
+
+
+class WithdrawalStep(Enum):
+    """What a wish to withdraw does to one event."""
+
+    WITHDRAWN = "withdrawn"
+    AGAIN = "withdrawn before"
+    SETTLED = "settled"
+
+
+@dataclass(frozen=True, slots=True)
+class Withdrawn:
+    """One event that a wish to withdraw concerns, and what the wish does to it. `stood`: where it was before, in words."""
+
+    event_id: str
+    destination: str
+    type: str
+    reference: str
+    version: int
+    stood: str
+    step: WithdrawalStep
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,12 +28,15 @@ from broker.relay.decisions import (
 )
 from broker.relay.outage import Outages
 from broker.settings.model import RelaySettings
+from schemas.names import EventType
 
 log = structlog.get_logger()
 
 OUTSTANDING = 4  # bundles published and not yet confirmed: while so many are, what waits gathers
 OUTSTANDING_AGAIN = 2  # of them, bundles sent again: fresh events keep going
 LOOK_FOR_RESENDS = timedelta(seconds=1)
+LOOK_SECONDS = 1.0  # between two looks for what people did: withdrawals
+TOMBSTONE = EventType.WITHDRAWAL.value
 
 Sign = Callable[[Bundle], Message]
 
@@ -67,6 +70,7 @@ class Lane:
         self._gathered_to = 0  # every waiting row up to this position is outstanding, or of a type with an outage
         self._outages = Outages(destination)
         self._looked_for_resends_at: datetime | None = None
+        self._looked_at = float("-inf")
         self.beacon = BeaconState(destination)
 
     def begin(self) -> None:
@@ -97,7 +101,7 @@ class Lane:
             positions = tuple(row.position for row in one.bundle.rows)
             how = one.future.result()
             if how is Published.CONFIRMED:
-                relayed.append(Relayed(positions, one.mark, now))
+                relayed.append(Relayed(positions, one.mark, now, one.bundle.type == TOMBSTONE))
                 if self._outages.succeeded(one.bundle.type):
                     self._gathered_to = 0
             else:
@@ -146,9 +150,16 @@ class Lane:
         room = OUTSTANDING - len(self._outstanding)
         if room <= 0 or not self._broker.connected():
             return
+        at = monotonic()
+        if at - self._looked_at >= LOOK_SECONDS and TOMBSTONE not in self._outages.types:
+            self._looked_at = at
+            self._send_tombstones(sign)
         self._send_again(sign, now)
-        for event_type in self._outages.due(monotonic()):
-            self._send_fresh(sign, 1, Types(only=event_type))
+        for event_type in self._outages.due(at):
+            if event_type == TOMBSTONE:
+                self._send_tombstones(sign, trying=True)
+            else:
+                self._send_fresh(sign, 1, Types(only=event_type))
         room = OUTSTANDING - len(self._outstanding)
         if room > 0:
             self._send_fresh(sign, room, Types(without=self._outages.types))
@@ -172,6 +183,24 @@ class Lane:
             self._outages.trying(types.only)
         else:
             self._gathered_to = rows[-1].position
+
+    def _send_tombstones(self, sign: Sign, *, trying: bool = False) -> None:
+        """Send a bundle of withdrawals. An event may be in flight already: then its credit is spent, and its tombstone needs none."""
+        rows = self._outbox.tombstones(self.destination, self._limits.events)
+        if not rows and trying:
+            self._outages.succeeded(TOMBSTONE)
+        left, on_their_way = credit(self._window, self.in_flight), self._on_their_way()
+        chosen = []
+        for row in rows:
+            in_flight = row.position in self._flying
+            if row.position in on_their_way or (left.spent and not in_flight):
+                continue
+            chosen.append(row)
+            if not in_flight:
+                left = Credit(left.events - 1, left.bytes - row.size_bytes)
+        self._publish(cut_bundles(chosen, self._limits)[:1], sign, again=False)
+        if chosen and trying:
+            self._outages.trying(TOMBSTONE)
 
     def _send_again(self, sign: Sign, now: datetime) -> None:
         looked = self._looked_for_resends_at

@@ -21,7 +21,7 @@ from broker.trust.anchors import TrustStore
 from broker.trust.authority import Authority, create_authority
 from broker.trust.keys import Identity
 from broker.trust.signing import b64url
-from schemas.control import Beacon
+from schemas.control import Beacon, Withdrawal
 from schemas.errors import Problem
 from schemas.event import digest_of
 from schemas.fates import Fate
@@ -46,6 +46,9 @@ class House:
     fate: Fate = Fate.LOADED
     seen: Counter[str] = field(default_factory=Counter)
     bundles: list[tuple[str, int]] = field(default_factory=list)
+    withdrawal_fate: Fate = Fate.REFUSED
+    withdrawn: dict[str, str] = field(default_factory=dict)
+    tombstone_bundles: list[int] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self._broker = self.exchange.broker()
@@ -63,11 +66,27 @@ class House:
             self._streams.ack([delivery])
         for delivery in self._control.take(1_000, 0):
             bundle = open_message(delivery.message, self.trust, Expected("tj", HOUSE, "test"), self.clock())
-            for opened in bundle.events if self.returns_beacons else ():
+            if bundle.route.type == EventType.WITHDRAWAL:
+                self._take_withdrawals([Withdrawal.model_validate(opened.event.data) for opened in bundle.events])
+            for opened in bundle.events if self.returns_beacons and bundle.route.type == EventType.BEACON else ():
                 beacon = Beacon.model_validate(opened.event.data)
                 data = {"mark": beacon.mark, "sent_at": opened.event.data["sent_at"], "returned_at": opened.event.data["sent_at"]}
                 self.say(EventType.BEACON, data | {"epoch": beacon.epoch, "highest": len(self.seen)})
             self._control.ack([delivery])
+
+    def _take_withdrawals(self, said: Sequence[Withdrawal]) -> None:
+        self.tombstone_bundles.append(len(said))
+        self.withdrawn.update((one.id, one.digest) for one in said)
+        if self.answers:
+            fate = self.withdrawal_fate
+            problems = [] if fate is Fate.LOADED else [{"code": "withdrawn", "text": "withdrawn by its sender"}]
+            answers = [{"id": one.id, "digest": one.digest, "fate": fate.value, "problems": problems} for one in said]
+            self.say(EventType.RECEIPT, {"answers": answers})
+
+    @property
+    def tombstones(self) -> int:
+        """How many withdrawals came."""
+        return sum(self.tombstone_bundles)
 
     def answer(self, events: Sequence[OpenEvent], fate: Fate | None = None) -> None:
         """Send a receipt of these events."""
@@ -110,7 +129,7 @@ class Frontier:
         self.theirs.federate(self.ours)
         self.ours.declare(POST.unit, f"{POST.unit}.#")
         self.theirs.declare("af-customs.record", "af-customs.customs-export-declaration-v1.*")
-        self.theirs.declare("af-customs", "af-customs.customs-beacon-v1.*")
+        self.theirs.declare("af-customs", "af-customs.customs-beacon-v1.*", "af-customs.customs-withdrawal-v1.*")
         self.tajik = create_authority(directory / "tj", "tj")
         self.afghan = create_authority(directory / "af", "af")
         self.identity = identity_of(self.tajik, POST)
