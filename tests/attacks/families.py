@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from tests.attacks.opening.certificates import attack_with_certificates
+from tests.attacks.opening.limits import attack_limits
 from tests.attacks.opening.run import attack_opening
 from tests.attacks.rows import Row
 
@@ -43,4 +44,5 @@ FAMILIES: tuple[Family, ...] = (
         "certificates that must not speak, and revocations that must not be forgotten",
         lambda scale, seed: attack_with_certificates(scale.times),
     ),
+    Family("limits", "each limit of the protocol, one below it, on it, and one past it", lambda scale, seed: attack_limits()),
 )
