@@ -166,7 +166,7 @@ class ControlWorker:
         self._park(parking_of_event(event.raw, event.digest, problem, lane=one.lane, queue=one.delivery.queue, source=source))
 
     def _park(self, parking: Parking) -> None:
-        log.warning("bundle.parked", lane=parking.lane, queue=parking.queue, code=parking.problem.code, problem=str(parking.problem))
+        log.warning("bundle.parked", lane=parking.lane, queue=parking.queue, code=parking.problem.code, problem=parking.problem.text)
 
         def transact() -> None:
             with self._engine.begin() as connection:

@@ -92,5 +92,5 @@ class Mailbox:
             log.info("control.ignored", type=event.type, source=event.source)
 
     def _park(self, message: Message, problem: Problem, arrived: Arrived) -> None:
-        log.warning("bundle.parked", lane=self._lane, code=problem.code, problem=str(problem))
+        log.warning("bundle.parked", lane=self._lane, code=problem.code, problem=problem.text, field=problem.field)
         arrived.parked.append(ParkedControl(digest_of(message.body), self._lane, problem.code))

@@ -6,6 +6,8 @@ import io
 
 import structlog
 
+from broker.logs import processors
+
 
 class Sink(io.StringIO):
     """Takes log lines; remembers how much was said, and lines that would do something to a terminal or pretend to be several."""
@@ -33,13 +35,7 @@ def quieten() -> Sink:
     """Send all log events of this process to a sink, as JSON lines like a daemon's."""
     sink = Sink()
     structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
-            structlog.processors.JSONRenderer(),
-        ],
+        processors=[*processors(), structlog.processors.JSONRenderer()],
         logger_factory=structlog.WriteLoggerFactory(file=sink),
         cache_logger_on_first_use=False,
     )
