@@ -19,7 +19,7 @@ from broker.ports import Broker, Message, Subscription
 from broker.revocation import take_crl
 from broker.trust.anchors import TrustStore
 from broker.trust.keys import Identity, Signer
-from consumers import inbox, known_posts, parked
+from consumers import inbox, known_posts, parked, streams
 from consumers.answers import LEGAL_BASIS, PURPOSE, receipts
 from consumers.closing import ClosingBook
 from consumers.database import is_away
@@ -28,11 +28,13 @@ from consumers.opening import InHand, evidence_of
 from consumers.parked import Parking, parking_of_event, parking_of_message
 from consumers.patience import patiently
 from consumers.pipeline import Clock, now_utc
+from consumers.recovery import answer_recovery, recovery_message
 from consumers.withdrawals import take_withdrawals
 from schemas.content import validate
-from schemas.control import Beacon
+from schemas.control import Beacon, Recovery
 from schemas.errors import DistrustError, PanjError, Problem, UnavailableError
 from schemas.event import digest_of, utc_text
+from schemas.limits import BEACON_EPOCHS
 from schemas.names import EventType, Party
 
 log = structlog.get_logger()
@@ -147,8 +149,23 @@ class ControlWorker:
             return []
         if event.type == EventType.MANIFEST:
             return [self._closings.answer(bundle.route, opened, bundle.jws, self._signer.identity)]
+        if event.type == EventType.RECOVERY:
+            return self._tell_what_is_held(validate(event.type, event.data), event.id, bundle.route)
         log.info("control.ignored", type=event.type, source=event.source)
         return []
+
+    def _tell_what_is_held(self, asked: Recovery, request: str, route: Route) -> list[Message]:
+        """Tell a post that forgot the next page of its own events; while the database is away nothing, and it asks again."""
+        try:
+            with self._engine.connect().execution_options(reads=True) as connection, connection.begin():
+                answer = answer_recovery(connection, route.source.urn, asked, request)
+        except Exception as error:
+            if not is_away(error):
+                raise
+            log.warning("recovery.kept", source=route.source.urn, reason="the house's database does not answer")
+            return []
+        log.info("recovery.answered", source=route.source.urn, events=len(answer.entries), left=answer.left)
+        return [recovery_message(answer, route, self._signer.identity, self._environment(), self._clock())]
 
     def _return_beacon(self, beacon: Beacon, route: Route) -> list[Message]:
         """Send a beacon home with our clock's time; while the database is away none goes home, and so nothing is sent again for it."""
@@ -156,7 +173,7 @@ class ControlWorker:
         if found is None:
             log.warning("beacon.kept", source=route.source.urn, mark=beacon.mark, reason="the house's database does not answer")
             return []
-        return [returned_beacon(beacon, route, self._signer.identity, self._environment(), self._clock(), found.highest)]
+        return [returned_beacon(beacon, route, self._signer.identity, self._environment(), self._clock(), found)]
 
     def _environment(self) -> str:
         return next(iter(self._expected.values())).environment
@@ -191,12 +208,10 @@ def _worth_an_answer(bundle: OpenBundle) -> tuple[OpenEvent, ...]:
     return bundle.events[-1:] if bundle.route.type == EventType.BEACON else bundle.events
 
 
-def returned_beacon(
-    beacon: Beacon, route: Route, identity: Identity, environment: str, moment: datetime, highest: int | None = None
-) -> Message:
-    """The message that takes a post's beacon home: its mark, when it was here by our clock, and how far we hold the post's epoch."""
+def returned_beacon(beacon: Beacon, route: Route, identity: Identity, environment: str, moment: datetime, found: Found) -> Message:
+    """The message that takes a post's beacon home: its mark, when it was here by our clock, and what we hold of the post."""
     house, post = route.destination, route.source
-    held = {} if beacon.epoch is None or highest is None else {"epoch": beacon.epoch, "highest": highest}
+    held = {} if beacon.epoch is None else {"epoch": beacon.epoch, "highest": found.highest, "epochs": found.epochs}
     raw = control_event(
         EventType.BEACON.value,
         house,
@@ -212,9 +227,12 @@ def returned_beacon(
 
 
 class Found(NamedTuple):
-    """What the database said when a beacon came: the highest sequence that it holds of its epoch, and how the post's clock stands."""
+    """What the database said when a beacon came: the highest sequence that it holds of its epoch, which epochs of the post it knows, the
+    latest first, and how the post's clock stands.
+    """
 
-    highest: int | None
+    highest: int
+    epochs: list[str]
     clock: known_posts.PostClock
 
 
@@ -224,8 +242,9 @@ def look_for(engine: Engine, post: Party, beacon: Beacon, now_utc: datetime) -> 
         with engine.begin() as connection:  # on SQLite this takes the write lock
             if connection.dialect.name == "postgresql" and connection.execute(text("SHOW transaction_read_only")).scalar_one() != "off":
                 return None
-            highest = None if beacon.epoch is None else inbox.highest(connection, post.urn, beacon.epoch)
-            return Found(highest, known_posts.note(connection, post, beacon.sent_at, now_utc))
+            highest = 0 if beacon.epoch is None else inbox.highest(connection, post.urn, beacon.epoch)
+            epochs = streams.epochs_of(connection, post.urn, BEACON_EPOCHS)
+            return Found(highest, epochs, known_posts.note(connection, post, beacon.sent_at, now_utc))
     except Exception as error:
         if not is_away(error):
             raise

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 import structlog
@@ -17,7 +17,7 @@ from sqlalchemy import Connection, Engine
 from broker.bundle.open import Expected
 from broker.trust.anchors import TrustStore
 from broker.trust.sealing import NO_KEYS, DecryptionKeys
-from consumers import evidence, held, inbox, parked
+from consumers import evidence, held, inbox, parked, streams
 from consumers.answers import Answered
 from consumers.context import Declined, ReceivedEvent
 from consumers.database import is_away, is_repeated_key
@@ -46,7 +46,9 @@ def now_utc() -> datetime:
 
 @dataclass(frozen=True, slots=True)
 class Pipeline:
-    """What a consumer needs to take events in. Immutable: workers, held attempts and tests share it."""
+    """What a consumer needs to take events in. Workers, held attempts and tests share it: all that changes is `noted`, which only spares
+    the database a question (the streams that are written down already).
+    """
 
     consumer: Consumer
     engine: Engine
@@ -55,6 +57,7 @@ class Pipeline:
     stop: threading.Event
     clock: Clock = now_utc
     keys: DecryptionKeys = NO_KEYS
+    noted: set[streams.Stream] = field(default_factory=set)
 
     def process(self, deliveries: Sequence[InHand]) -> list[Answered]:
         """Take deliveries in, a transaction for each batch of the consumer's size; the answers are to be sent before acknowledging."""
@@ -93,9 +96,13 @@ class Pipeline:
             known = inbox.look_up(connection, [arrival.id for arrival in arrivals], (arrival.place for arrival in arrivals))
             found = sort_out(arrivals, known)
             rows = self._load(connection, found.fresh)
+            seen = {(row.place[0], row.place[2], row.place[3]) for row in rows}
             self._write(connection, found, rows, parkings)
+            if not seen <= self.noted:
+                streams.note(connection, seen - self.noted, self.clock())
             if within is not None:
                 within(connection)
+        self.noted.update(seen)
         self._report(found, rows)
         first = {row.event_id: _answered(row) for row in known} | {row.event_id: _answered(row) for row in rows}
         return [first[arrival.id] for arrival in (*found.fresh, *found.again)]

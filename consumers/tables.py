@@ -1,6 +1,6 @@
-"""The tables of the customs house's own bookkeeping: inbox, evidence, crl, held, withdrawal, parked, attempt, known_post. They live in the
-database that the consumers load, so that one transaction holds both. Their SQL stands in `inbox`, `evidence`, `held`, `withdrawals`,
-`parked`, `attempts` and `known_posts`. The tables of closings stand in `closing_tables`.
+"""The tables of the customs house's own bookkeeping: inbox, stream, evidence, crl, held, withdrawal, parked, attempt, known_post. They live
+in the database that the consumers load, so that one transaction holds both. Their SQL stands in `inbox`, `streams`, `evidence`, `held`,
+`withdrawals`, `parked`, `attempts` and `known_posts`. The tables of closings stand in `closing_tables`.
 """
 
 from __future__ import annotations
@@ -39,6 +39,15 @@ inbox = Table(
     UniqueConstraint("epoch", "sequence", "source", "type", "destination", name="uq_inbox_place"),
     Index("ix_inbox_reference", "reference"),
     Index("ix_inbox_undone", "fate", postgresql_where=text("fate <> 'LOADED'"), sqlite_where=text("fate <> 'LOADED'")),
+)
+
+stream = Table(
+    "stream",
+    metadata,
+    Column("source", name(100), primary_key=True, comment="URN of the post"),
+    Column("epoch", name(16), primary_key=True),
+    Column("type", name(60), primary_key=True),
+    Column("first_seen_utc", Instant(), nullable=False),
 )
 
 evidence = Table(

@@ -90,7 +90,7 @@ def prepare(read: ReadDeclaration, country: str, routes: Routes) -> Prepared:
     data = value.model_dump(mode="json", exclude_defaults=True)
     if isinstance(value, Declaration):  # told even where they are the first version's: a reader need not know our defaults
         data |= {"version": value.version, "message_function": value.message_function.value}
-    content = canonical_bytes(data)
+    content = canonical_bytes(data)  # so that the same file twice is one event
     digest = hashlib.sha256(content).digest()
     drafts = tuple(
         Draft(house, read.type, value.reference, value.version, digest, released(data, release), release.purpose, release.legal_basis)

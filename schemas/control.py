@@ -9,7 +9,17 @@ from pydantic import AfterValidator, Field, model_validator
 from schemas.declarations import Administration, Part
 from schemas.errors import Problem
 from schemas.fates import Fate
-from schemas.limits import BLOCK_EVENTS, INTEGER, MANIFEST_BLOCKS, MANIFEST_STREAMS, PROBLEMS, RECEIPT_ANSWERS, RECOVERY_ENTRIES
+from schemas.limits import (
+    BEACON_EPOCHS,
+    BLOCK_EVENTS,
+    INTEGER,
+    MANIFEST_BLOCKS,
+    MANIFEST_STREAMS,
+    PROBLEMS,
+    RECEIPT_ANSWERS,
+    RECOVERY_ENTRIES,
+    RECOVERY_STREAMS,
+)
 from schemas.names import STREAM_TYPES, EventType
 from schemas.text import Text
 from schemas.values import Instant, whole
@@ -65,6 +75,7 @@ class Beacon(Part):
 
     The post says its `epoch`; the house returns `highest`, the highest sequence that it holds of that epoch from this post (0: none). A
     post that never gave so high a number was restored from a backup; a house whose number is lower than one that it receipted was.
+    `epochs`: those of this post that the house knows, the latest first; a post that does not know one of them was restored or replaced.
     """
 
     mark: Annotated[int, whole(1, INTEGER)]
@@ -72,6 +83,7 @@ class Beacon(Part):
     returned_at: Instant | None = None
     epoch: Epoch | None = None
     highest: Annotated[int, whole(0, INTEGER)] | None = None
+    epochs: tuple[Epoch, ...] = Field(default=(), max_length=BEACON_EPOCHS)
 
 
 class Crl(Part):
@@ -213,7 +225,7 @@ class ManifestRequest(Part):
 
 
 class StreamHead(Part):
-    """How far one stream is known: sequences 1 to `last`, all of them."""
+    """How far one stream was told: everything up to `last`."""
 
     type: StreamTypeName
     epoch: Epoch
@@ -221,37 +233,40 @@ class StreamHead(Part):
 
 
 class Recovery(Part):
-    """A post whose outbox was restored or replaced asks what it had sent beyond what it still knows."""
+    """A post whose outbox was restored or replaced asks what the house holds of it beyond `known`; of a stream not named there, all.
 
-    known: tuple[StreamHead, ...] = Field(max_length=MANIFEST_STREAMS)
+    It asks page by page: the next one's `known` is the last answer's `told`.
+    """
+
+    known: tuple[StreamHead, ...] = Field(max_length=RECOVERY_STREAMS)
 
 
-class Recovered(Part):
-    """One event that the house holds of the asking post; `content` is the SHA-256 over its data in canonical JSON (keys sorted)."""
+class Recovered(Answer):
+    """One event that the house holds of the asking post: its place, its name, and its fate as a receipt tells it.
+
+    `content` is the SHA-256 over its data in canonical JSON (`schemas.content`); `version` and `content` where they could be read. Of an
+    event that came encrypted, `reference` is its id, and version and content are not told.
+    """
 
     type: StreamTypeName
     epoch: Epoch
     sequence: Annotated[int, whole(1, INTEGER)]
-    id: EventId
-    digest: Digest
     reference: Annotated[str, Field(min_length=1, max_length=200)]
     version: Annotated[int, whole(1, 9_999)] | None = None
     content: Digest | None = None
-    fate: Fate
 
 
 class RecoveryAnswer(Part):
-    """What the house holds beyond what the post knows, page by page: `request` is the id of the recovery that it answers.
+    """One page of what the house holds beyond what the post asked from; `request` is the id of the recovery that it answers.
 
-    `closing_number` and `closing` (its answer's digest) let the chain of closings go on.
+    `told`: how far each stream of the post is told now, all streams that the house knows of it; `left`: how many events still are to be
+    told.
     """
 
     request: EventId
-    page: Annotated[int, whole(1, 1_000_000)]
-    pages: Annotated[int, whole(1, 1_000_000)]
     entries: tuple[Recovered, ...] = Field(default=(), max_length=RECOVERY_ENTRIES)
-    closing_number: Annotated[int, whole(0, INTEGER)] = 0
-    closing: Digest | None = None
+    told: tuple[StreamHead, ...] = Field(default=(), max_length=RECOVERY_STREAMS)
+    left: Annotated[int, whole(0, INTEGER)]
 
 
 class Withdrawal(Part):

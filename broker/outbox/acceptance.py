@@ -8,13 +8,15 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from pydantic import ValidationError
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, insert, select
 
 from broker.bundle.sealed import seal
-from broker.outbox.tables import outbox, stream
+from broker.outbox.lives import refuse_unfit
+from broker.outbox.numbering import Numbers
+from broker.outbox.tables import outbox
 from broker.outbox.values import Acceptance, Draft, Life
 from broker.trust.sealing import Recipient
-from schemas.content import problems_of
+from schemas.content import content_digest, problems_of
 from schemas.errors import ConflictError, ContentError, Problem, UnavailableError
 from schemas.event import Event, digest_of, event_bytes, new_id, new_salt, schema_of, utc_text
 from schemas.limits import EVENT_BYTES
@@ -29,13 +31,21 @@ _Version = tuple[str, str, str, int]  # destination, type, reference, version
 
 @dataclass(slots=True)
 class _Kept:
-    """An event that is kept under a version, with the content that it came from."""
+    """An event that is kept under a version, with the digest of its content.
+
+    Of one that was learned from the house it is that of the released content, empty where the house could not tell.
+    """
 
     event_id: str
     epoch: str
     sequence: int
     content_digest: bytes
     withdrawn: bool = False
+    learned: bool = False
+
+    def is_of(self, draft: Draft) -> bool:
+        """Whether the draft says the same."""
+        return self.content_digest == (content_digest(draft.data) if self.learned else draft.content_digest)
 
 
 def accept(
@@ -44,26 +54,31 @@ def accept(
     """Number and keep these drafts; one that is kept already gives its first acceptance again. Data for `recipients` is encrypted.
 
     ConflictError `version-conflict` where another content is kept under the version, or `version-withdrawn` where the version was
-    withdrawn; ContentError where a draft makes no event: their problems' `field` is `drafts.<index>`. UnavailableError `clock-behind`.
-    Nothing is kept then.
+    withdrawn; ContentError where a draft makes no event: their problems' `field` is `drafts.<index>`. UnavailableError `clock-behind`,
+    `outbox-restored`, `outbox-recovering`. Nothing is kept then.
     """
+    refuse_unfit(life)
     kept = _look_up(connection, drafts)
     at_utc = _instant(connection, now)
-    numbers = _Numbers(connection, life.epoch)
+    numbers = Numbers(connection, life.epoch)
     rows: list[dict[str, Any]] = []
     acceptances: list[Acceptance] = []
     conflicts: list[Problem] = []
     for index, draft in enumerate(drafts):
         version: _Version = (draft.destination.urn, draft.type, draft.reference, draft.version)
-        known = kept.get(version)
+        named = kept.setdefault(version, [])
+        known = next((one for one in named if one.is_of(draft)), None)
         duplicate = known is not None
+        withdrawn = any(one.withdrawn for one in named)
+        if withdrawn or (known is None and any(one.content_digest for one in named)):
+            conflicts.append(_conflict(index, draft, withdrawn=withdrawn))
+            continue
         if known is None:
             number = numbers.next(version[0], draft.type)
             row = _row_of(draft, index, life, number, at_utc, recipients.get(version[0]))
             rows.append(row)
-            known = kept[version] = _Kept(row["event_id"], life.epoch, row["sequence"], draft.content_digest)
-        elif known.withdrawn or known.content_digest != draft.content_digest:
-            conflicts.append(_conflict(index, draft, withdrawn=known.withdrawn))
+            known = _Kept(row["event_id"], life.epoch, row["sequence"], draft.content_digest)
+            named.append(known)
         acceptances.append(
             Acceptance(
                 known.event_id, draft.destination, draft.type, known.epoch, known.sequence, draft.reference, draft.version, duplicate
@@ -77,36 +92,7 @@ def accept(
     return acceptances
 
 
-class _Numbers:
-    """The streams of one epoch, and the last number given in each."""
-
-    def __init__(self, connection: Connection, epoch: str) -> None:
-        self._connection = connection
-        self._epoch = epoch
-        query = select(stream.c.destination, stream.c.type, stream.c.last_sequence).where(stream.c.epoch == epoch)
-        self._before: dict[tuple[str, str], int] = {(row.destination, row.type): row.last_sequence for row in connection.execute(query)}
-        self._last = dict(self._before)
-
-    def next(self, destination: str, event_type: str) -> int:
-        """The next number of a stream."""
-        key = (destination, event_type)
-        number = self._last.get(key, 0) + 1
-        self._last[key] = number
-        return number
-
-    def keep(self) -> None:
-        """Write the last numbers down."""
-        for (destination, event_type), last in self._last.items():
-            before = self._before.get((destination, event_type))
-            name = {"destination": destination, "type": event_type, "epoch": self._epoch}
-            if before is None:
-                self._connection.execute(insert(stream), {**name, "last_sequence": last})
-            elif before != last:
-                here = (stream.c.destination == destination) & (stream.c.type == event_type) & (stream.c.epoch == self._epoch)
-                self._connection.execute(update(stream).where(here).values(last_sequence=last))
-
-
-def _look_up(connection: Connection, drafts: Sequence[Draft]) -> dict[_Version, _Kept]:
+def _look_up(connection: Connection, drafts: Sequence[Draft]) -> dict[_Version, list[_Kept]]:
     references = sorted({draft.reference for draft in drafts})
     columns = (
         outbox.c.destination,
@@ -118,17 +104,15 @@ def _look_up(connection: Connection, drafts: Sequence[Draft]) -> dict[_Version, 
         outbox.c.sequence,
         outbox.c.content_digest,
         outbox.c.withdrawal.is_not(None).label("withdrawn"),
+        outbox.c.learned,
     )
-    kept: dict[_Version, _Kept] = {}
+    kept: dict[_Version, list[_Kept]] = {}
     for start in range(0, len(references), _LOOK_UP):
         query = select(*columns).where(outbox.c.reference.in_(references[start : start + _LOOK_UP]))
         for row in connection.execute(query):
-            kept[(row.destination, row.type, row.reference, row.version)] = _kept(row)
+            one = _Kept(row.event_id, row.epoch, row.sequence, row.content_digest, bool(row.withdrawn), row.learned > 0)
+            kept.setdefault((row.destination, row.type, row.reference, row.version), []).append(one)
     return kept
-
-
-def _kept(row: Any) -> _Kept:
-    return _Kept(row.event_id, row.epoch, row.sequence, row.content_digest, bool(row.withdrawn))
 
 
 def _instant(connection: Connection, now: datetime) -> datetime:

@@ -101,7 +101,7 @@ def rows_at(connection: Connection, positions: Sequence[int]) -> list[OutboxRow]
 
 
 def relayed_rows(destination: str, relayed_before_utc: datetime | None = None) -> Select[Any]:
-    """Rows relayed and not settled, the longest out first."""
+    """Rows relayed and not settled, the longest out first; not what was learned, of which there are no bytes to send."""
     query = select(
         outbox.c.position,
         outbox.c.bytes,
@@ -109,7 +109,7 @@ def relayed_rows(destination: str, relayed_before_utc: datetime | None = None) -
         func.coalesce(outbox.c.relayed_mark, 0),
         outbox.c.relays,
         outbox.c.answered_fate,
-    ).where(outbox.c.destination == destination, _RELAYED)
+    ).where(outbox.c.destination == destination, _RELAYED, outbox.c.bytes > 0)
     if relayed_before_utc is not None:
         query = query.where(outbox.c.relayed_at_utc <= relayed_before_utc)
     return query.order_by(outbox.c.relayed_at_utc)
@@ -141,7 +141,8 @@ def depths(connection: Connection) -> list[Depth]:
     found = []
     for destination in destinations(connection):
         here = outbox.c.destination == destination
-        accepted = connection.execute(select(func.sum(stream.c.last_sequence)).where(stream.c.destination == destination)).scalar() or 0
+        given = select(func.sum(stream.c.last_sequence - stream.c.holes)).where(stream.c.destination == destination)
+        accepted = connection.execute(given).scalar() or 0
         waits = connection.execute(
             select(func.count(), func.coalesce(func.sum(outbox.c.bytes), 0), func.min(outbox.c.position)).where(here, _WAITING)
         ).one()
@@ -210,7 +211,10 @@ def rows_of(connection: Connection, reference: str) -> Sequence[Any]:
 
 
 def kept(connection: Connection, reference: str) -> list[KeptEvent]:
-    """All versions of one declaration with their bytes and receipts, in order of acceptance; found as by `rows_of`."""
+    """All versions of one declaration with their bytes and receipts, in order of acceptance; found as by `rows_of`.
+
+    What was learned from a house is not among them: its bytes are over there only.
+    """
     columns = (
         *(outbox.c[name] for name in ("event_id", "destination", "type", "epoch", "sequence", "reference", "version", "raw")),
         receipt.c.received_at_utc,
@@ -218,7 +222,8 @@ def kept(connection: Connection, reference: str) -> list[KeptEvent]:
         receipt.c.raw,
     )
     query = select(*columns).outerjoin(receipt, receipt.c.digest == outbox.c.receipt_digest)
-    return [KeptEvent._make(row) for row in connection.execute(query.where(_named(reference)).order_by(outbox.c.position))]
+    here = query.where(_named(reference), outbox.c.learned == 0)
+    return [KeptEvent._make(row) for row in connection.execute(here.order_by(outbox.c.position))]
 
 
 def _named(reference: str) -> ColumnElement[bool]:
@@ -228,7 +233,13 @@ def _named(reference: str) -> ColumnElement[bool]:
 def lives(connection: Connection) -> list[tuple[Life, bool]]:
     """Every life of the outbox, oldest first, and whether it is the current one."""
     rows = connection.execute(select(outbox_life).order_by(outbox_life.c.begun_at_utc, outbox_life.c.current))
-    return [(Life(row.epoch, row.source, row.environment, row.begun_at_utc), row.current) for row in rows]
+    return [(life_of(row), row.current) for row in rows]
+
+
+def life_of(row: Any) -> Life:
+    """A row of `outbox_life` as a value."""
+    recovering = row.recovering_at_utc is not None and row.recovered_at_utc is None
+    return Life(row.epoch, row.source, row.environment, row.begun_at_utc, row.suspected_because, recovering)
 
 
 def beacons(connection: Connection) -> list[BeaconState]:

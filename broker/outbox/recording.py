@@ -97,7 +97,7 @@ def record_settlements(
     for key, answered in final.items():
         _write(connection, key[0], problems_of[key], answered, now)
     used = {digest for answered in final.values() for _, digest in answered}
-    _keep_receipts(connection, [one for one in receipts if one.digest in used], now)
+    keep_receipts(connection, [one for one in receipts if one.digest in used], now)
     strays.keep(connection)
     return Recorded(settled, held, fates, len(strays.repeated), len(strays.mismatched), len(strays.contradicted))
 
@@ -145,7 +145,7 @@ def _write(connection: Connection, fate: Fate, problems: Any, answered: Sequence
             connection.execute(change.where(outbox.c.position.in_(part)).values(receipt_digest=digest))
 
 
-def _keep_receipts(connection: Connection, receipts: Sequence[ReceivedReceipt], now: datetime) -> None:
+def keep_receipts(connection: Connection, receipts: Sequence[ReceivedReceipt], now: datetime) -> None:
     """Keep receipts as they came, each once: the house's word for what they settled."""
     if not receipts:
         return

@@ -11,13 +11,12 @@ from types import MappingProxyType
 from typing import Any
 
 import structlog
-from sqlalchemy import Connection, Engine, insert, select, update
+from sqlalchemy import Engine
 
-from broker.outbox import acceptance, leasing, parked, reading, recording, withdrawing
+from broker.outbox import acceptance, leasing, lives, parked, reading, recording, recovering, withdrawing
 from broker.outbox.engine import one_at_a_time, open_engine, writing
 from broker.outbox.engine import reading as reading_transaction
 from broker.outbox.migrations import upgrade
-from broker.outbox.tables import outbox_life
 from broker.outbox.values import (
     ANY_TYPE,
     Acceptance,
@@ -30,14 +29,15 @@ from broker.outbox.values import (
     Occurrences,
     OutboxRow,
     Recorded,
+    RecoveryState,
     RelayedRow,
+    Told,
     Types,
     WithdrawalWish,
     Withdrawn,
 )
 from broker.trust.sealing import Recipient
-from schemas.errors import SettingsError
-from schemas.event import new_epoch
+from schemas.control import StreamHead
 from schemas.names import Party
 
 log = structlog.get_logger()
@@ -76,8 +76,8 @@ class Outbox:
             upgrade(engine)
             with writing(engine) as connection:
                 one_at_a_time(connection)
-                life = _current_life(connection) or _begin_life(connection, source, environment, clock())
-            _refuse_foreign(life, source, environment)
+                life = lives.current_life(connection) or lives.begin_life(connection, source.urn, environment, clock())
+            lives.refuse_foreign(life, source, environment)
         except BaseException:
             engine.dispose()
             raise
@@ -100,8 +100,8 @@ class Outbox:
     def begin_epoch(self) -> str:
         """Begin a new life: streams count from 1 again, under a new epoch. What is unsettled stays and is still sent."""
         with writing(self._engine) as connection:
-            before = _current_life(connection) or self._life
-            self._life = _begin_life(connection, Party.of_urn(before.source), before.environment, self._clock())
+            before = lives.current_life(connection) or self._life
+            self._life = lives.begin_life(connection, before.source, before.environment, self._clock())
         log.warning("epoch.begun", source=self._life.source, epoch=self._life.epoch, before=before.epoch)
         return self._life.epoch
 
@@ -110,14 +110,45 @@ class Outbox:
 
         All or nothing. ConflictError `version-conflict` where another content was accepted under the same reference and version, and
         ContentError where a draft makes no event, name the draft in `field` (`drafts.3`). UnavailableError `clock-behind` where the
-        clock stands before the last accepted event, `outbox-full`, `outbox-busy`, `outbox-away`: nothing was accepted, try again.
+        clock stands before the last accepted event, `outbox-full`, `outbox-busy`, `outbox-away`: nothing was accepted, try again;
+        `outbox-restored` and `outbox-recovering`: nothing will be until `panj post recover` has ended.
         """
         if not drafts:
             return []
         with writing(self._engine) as connection:
             # On PostgreSQL this lock makes acceptors follow each other, so that numbers have no holes and positions rise with commits.
-            self._life = _current_life(connection) or self._life
+            self._life = lives.current_life(connection) or self._life
             return acceptance.accept(connection, self._life, drafts, self._clock(), self._recipients)
+
+    def suspect(self, because: str) -> None:
+        """Note durably that this outbox was set back, and why that is known: it accepts nothing until it has recovered."""
+        with writing(self._engine) as connection:
+            lives.suspect(connection, because, self._clock())
+
+    def begin_recovery(self, houses: Sequence[str], *, everything: bool = False, reason: str = "") -> RecoveryState:
+        """Begin a new life that accepts nothing until these houses (URN) have told what they hold; go on with one that has begun.
+
+        `everything`: the outbox is not an older state but a new one, and knows nothing of what the houses may have settled.
+        """
+        with writing(self._engine) as connection:
+            state = recovering.begin(connection, houses, self._clock(), everything=everything, reason=reason)
+        self._life = state.life
+        return state
+
+    def recovery(self) -> RecoveryState:
+        """How the outbox stands between being set back and accepting again."""
+        with reading_transaction(self._engine) as connection:
+            return recovering.state(connection)
+
+    def heads(self, house: str) -> list[StreamHead]:
+        """From where on a house (URN) is to tell what it holds, for each stream to it."""
+        with reading_transaction(self._engine) as connection:
+            return recovering.heads(connection, house)
+
+    def learn(self, told: Told) -> RecoveryState:
+        """Keep what a house told; once that is all, learn it in the same transaction; once all houses have, accept again."""
+        with writing(self._engine) as connection:
+            return recovering.keep(connection, told, self._clock())
 
     def waiting(
         self, destination: str, limit_events: int, limit_bytes: int, after_position: int = 0, types: Types = ANY_TYPE
@@ -138,7 +169,7 @@ class Outbox:
         nor with `dry_run`.
         """
         with writing(self._engine) as connection:
-            life = _current_life(connection) or self._life
+            life = lives.current_life(connection) or self._life
             return withdrawing.withdraw(connection, life, wish, actor, self._clock(), dry_run=dry_run)
 
     def relayed(self, destination: str, relayed_before_utc: datetime | None = None) -> list[RelayedRow]:
@@ -227,27 +258,3 @@ class Outbox:
         """Be it no longer."""
         with writing(self._engine) as connection:
             leasing.release(connection, holder)
-
-
-def _current_life(connection: Connection) -> Life | None:
-    query = select(outbox_life).where(outbox_life.c.current.is_(True)).with_for_update()
-    # PostgreSQL: where another process began a life while we waited for its lock, the first answer is empty, the second one is not.
-    row = connection.execute(query).first() or connection.execute(query).first()
-    return None if row is None else Life(row.epoch, row.source, row.environment, row.begun_at_utc)
-
-
-def _begin_life(connection: Connection, source: Party, environment: str, now: datetime) -> Life:
-    life = Life(new_epoch(), source.urn, environment, now)
-    connection.execute(update(outbox_life).where(outbox_life.c.current.is_(True)).values(current=False))
-    row = {"epoch": life.epoch, "source": life.source, "environment": environment, "begun_at_utc": now, "current": True}
-    connection.execute(insert(outbox_life), row)
-    return life
-
-
-def _refuse_foreign(life: Life, source: Party, environment: str) -> None:
-    if life.source != source.urn:
-        text = f"the outbox is {life.source}'s, not {source.urn}'s: give each post an outbox of its own"
-        raise SettingsError("outbox-foreign", text, field="outbox", value=life.source)
-    if life.environment != environment:
-        text = f"the outbox is of environment {life.environment!r}, exchange.toml says {environment!r}: name another outbox"
-        raise SettingsError("outbox-foreign", text, field="environment", value=life.environment)

@@ -74,6 +74,10 @@ outbox_life = Table(
     Column("environment", Text, nullable=False),
     Column("begun_at_utc", UtcInstant, nullable=False),
     Column("current", Boolean, nullable=False),
+    Column("suspected_at_utc", UtcInstant),  # since when it is known that the outbox was set back: nothing is accepted in this life
+    Column("suspected_because", Text),
+    Column("recovering_at_utc", UtcInstant),  # the life was begun by a recovery: nothing is accepted until `recovered_at_utc`
+    Column("recovered_at_utc", UtcInstant),
 )
 Index("outbox_life_current", outbox_life.c.current, unique=True, sqlite_where=text(CURRENT), postgresql_where=text(CURRENT))
 
@@ -84,6 +88,8 @@ stream = Table(
     Column("type", Text, primary_key=True),
     Column("epoch", Text, primary_key=True),
     Column("last_sequence", BigInteger, nullable=False),
+    # Numbers below, given in a time that a restored outbox forgot, of which no house knows the event.
+    Column("holes", BigInteger, nullable=False, server_default=text("0")),
 )
 
 outbox = Table(
@@ -111,12 +117,14 @@ outbox = Table(
     Column("reply_key", LargeBinary),
     Column("withdrawn_at_utc", UtcInstant),
     Column("withdrawal", LargeBinary),  # the tombstone's exact bytes, sent in the event's stead; none once it proved too late
+    # 0: accepted here. 1, 2, …: learned from the house, without bytes, the first, second … of its name.
+    Column("learned", Integer, nullable=False, server_default=text("0")),
     Column("raw", LargeBinary, nullable=False),  # behind the others: SQLite reads them without walking over a long one
     Column("receipt_digest", LargeBinary),  # receipt.digest of the one that gave `fate`, or, while there is none, `answered_fate`
     UniqueConstraint("event_id"),
     UniqueConstraint("destination", "type", "epoch", "sequence"),
     # The reference leads, so that acceptance and `panj trace` both find by it.
-    UniqueConstraint("reference", "version", "destination", "type"),
+    UniqueConstraint("reference", "version", "destination", "type", "learned"),
     sqlite_autoincrement=True,
 )
 Index(
@@ -194,6 +202,59 @@ receipt_counter = Table(
     Column("destination", Text, primary_key=True),
     Column("what", Text, primary_key=True),  # mismatched, contradicted, repeated
     Column("times", BigInteger, nullable=False),
+)
+
+recovery = Table(
+    "recovery",
+    metadata,
+    Column("destination", Text, primary_key=True),
+    Column("epoch", Text, nullable=False),  # the life that asks
+    Column("begun_at_utc", UtcInstant, nullable=False),
+    Column("told", BigInteger, nullable=False),
+    Column("remaining", BigInteger),
+    Column("answered_at_utc", UtcInstant),
+    Column("learned", BigInteger, nullable=False, server_default=text("0")),
+    Column("settled", BigInteger, nullable=False, server_default=text("0")),
+    Column("reissued", BigInteger, nullable=False, server_default=text("0")),
+)
+
+recovery_head = Table(
+    "recovery_head",
+    metadata,
+    Column("destination", Text, primary_key=True),
+    Column("type", Text, primary_key=True),
+    Column("epoch", Text, primary_key=True),
+    Column("last", BigInteger, nullable=False),
+)
+
+# What the houses told so far, page by page: applied in one transaction once a house has told all, and gone then.
+recovery_entry = Table(
+    "recovery_entry",
+    metadata,
+    Column("destination", Text, primary_key=True),
+    Column("epoch", Text, primary_key=True),
+    Column("sequence", BigInteger, primary_key=True, autoincrement=False),
+    Column("type", Text, primary_key=True),
+    Column("event_id", Text, nullable=False),
+    Column("digest", LargeBinary, nullable=False),
+    Column("reference", Text, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("content", LargeBinary),
+    Column("fate", Text, nullable=False),
+    Column("problems", JSON(none_as_null=True)),
+    Column("sealed", Text),  # the problems, under the event's own reply key
+    Column("receipt_digest", LargeBinary),  # of the answer that says so, where it settles one of ours
+)
+
+Index("recovery_entry_reference", recovery_entry.c.reference)
+
+# An event that nobody took because its place was taken, and the one that bears its content now.
+reissued = Table(
+    "reissued",
+    metadata,
+    Column("event_id", Text, primary_key=True),
+    Column("became", Text, nullable=False),
+    Column("at_utc", UtcInstant, nullable=False),
 )
 
 audit = audit_table(metadata)

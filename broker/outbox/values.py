@@ -9,6 +9,7 @@ from datetime import datetime
 from enum import Enum
 from typing import Any, NamedTuple
 
+from schemas.control import RecoveryAnswer
 from schemas.errors import Problem
 from schemas.fates import Fate
 from schemas.names import Party
@@ -290,9 +291,51 @@ class Withdrawn:
 
 @dataclass(frozen=True, slots=True)
 class Life:
-    """One life of the outbox: its epoch, whose it is, in which environment, and when it began."""
+    """One life of the outbox: its epoch, whose it is, in which environment, and when it began.
+
+    `suspected_because`: why it is known to have been set back; `recovering`: it was begun by a recovery that has not ended. Nothing is
+    accepted while either is so.
+    """
 
     epoch: str
     source: str
     environment: str
     begun_at_utc: datetime
+    suspected_because: str | None = None
+    recovering: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class HouseRecovery:
+    """How far the recovery from one house (URN) is: events `told` and `remaining`, and, once it has told all, what came of them."""
+
+    destination: str
+    begun_at_utc: datetime
+    told: int
+    remaining: int | None
+    answered_at_utc: datetime | None
+    learned: int
+    settled: int
+    reissued: int
+
+
+@dataclass(frozen=True, slots=True)
+class RecoveryState:
+    """How the outbox stands between being set back and accepting again: its current life, and each house that is asked."""
+
+    life: Life
+    houses: tuple[HouseRecovery, ...]
+
+    @property
+    def waiting_for(self) -> tuple[str, ...]:
+        """The houses (URN) that have not told everything yet."""
+        return tuple(house.destination for house in self.houses if house.answered_at_utc is None)
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """One page of what a house (URN) holds of ours, and its signed answer as it came: what it settles, that proves."""
+
+    destination: str
+    answer: RecoveryAnswer
+    receipt: ReceivedReceipt

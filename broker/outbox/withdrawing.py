@@ -86,7 +86,7 @@ def _settled(found: Sequence[Withdrawn]) -> str:
 
 
 def _withdraw_row(connection: Connection, life: Life, row: Any, one: Withdrawn, reason: str, actor: str, now: datetime) -> None:
-    tombstone = _tombstone(life, row, reason, now)
+    tombstone = tombstone_of(life, row, reason, now)
     connection.execute(
         update(outbox)
         .where(outbox.c.position == row.position)
@@ -114,9 +114,9 @@ def _withdraw_row(connection: Connection, life: Life, row: Any, one: Withdrawn, 
     append(connection, audit, Act(actor, "event.withdrawn", row.event_id, reason, detail), now)
 
 
-def _tombstone(life: Life, row: Any, reason: str, now: datetime) -> bytes:
-    """Write the signed event that takes the place. It says of the event no more than the event's own envelope did."""
-    subject = str(json.loads(bytes(row.raw))["subject"])
+def tombstone_of(life: Life, row: Any, reason: str, now: datetime) -> bytes:
+    """Write the event that takes the place of a row's. It says of it no more than its own envelope did."""
+    subject = str(json.loads(bytes(row.raw))["subject"]) if row.raw else row.reference  # what was learned has no bytes
     said = Withdrawal(
         id=row.event_id,
         digest=b64url(row.digest),
@@ -124,7 +124,7 @@ def _tombstone(life: Life, row: Any, reason: str, now: datetime) -> bytes:
         epoch=row.epoch,
         sequence=row.sequence,
         reference=subject,
-        version=row.version,
+        version=max(row.version, 1),
         reason=reason if subject == row.reference else OPAQUE_REASON,
     )
     return control_event(

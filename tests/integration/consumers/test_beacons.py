@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from sqlalchemy import Engine, text
 
 from consumers.inbox import highest_of
 from consumers.pipeline import Pipeline
 from schemas.event import new_epoch
+from tests.integration.consumers.conftest import Hands
 from tests.integration.consumers.desk import ControlDesk
 from tests.integration.consumers.frontier import CROSSING, Frontier, crossing, declaration
 
@@ -25,6 +28,28 @@ def test_a_beacon_comes_home_with_the_highest_sequence_held_of_its_epoch(pipelin
     desk.beacon(4)
     answers = {home.event.data["mark"]: home.event.data.get("highest") for home in desk.heard()}
     assert answers == {2: 3, 3: 0, 4: None}
+
+
+def test_a_beacon_comes_home_with_the_epochs_that_the_house_knows_of_the_post(
+    pipeline: Pipeline, frontier: Frontier, engine: Engine, clock: Hands
+) -> None:
+    post, other = frontier.new_post("panji-poyon"), frontier.new_post("ishkoshim")
+    desk = ControlDesk(engine, frontier, post)
+
+    def epochs() -> list[str]:
+        desk.beacon(1, epoch=post.epoch)
+        (home,) = desk.heard()
+        found: list[str] = home.event.data["epochs"]
+        return found
+
+    pipeline.process([frontier.delivery(other.bundle([other.event(declaration("e0"))]))])
+    assert epochs() == []
+    pipeline.process([frontier.delivery(post.bundle([post.event(declaration("e1"))]))])
+    assert epochs() == [post.epoch]
+    clock.ahead += timedelta(seconds=1)
+    again = frontier.new_post("panji-poyon")
+    pipeline.process([frontier.delivery(again.bundle([again.event(declaration("e2"))]))])
+    assert epochs() == [again.epoch, post.epoch]
 
 
 def test_the_highest_sequence_is_one_step_in_the_index(engine: Engine, pipeline: Pipeline, frontier: Frontier) -> None:

@@ -14,6 +14,7 @@ from tests.unit.outbox.drafts import POST, HandClock, draft
 from tests.unit.outbox.test_acceptance import *  # noqa: F403 - the tests themselves
 from tests.unit.outbox.test_migrations import *  # noqa: F403 - the tests themselves
 from tests.unit.outbox.test_recording import *  # noqa: F403 - the tests themselves
+from tests.unit.outbox.test_recovering import *  # noqa: F403 - the tests themselves
 from tests.unit.outbox.test_withdrawing import *  # noqa: F403 - the tests themselves
 
 

@@ -1,0 +1,71 @@
+"""Lives of an outbox: which is the current one, how one begins, and when none may accept. Called within the store's transactions."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import structlog
+from sqlalchemy import Connection, Select, insert, select, update
+
+from broker.outbox.reading import life_of
+from broker.outbox.tables import outbox_life
+from broker.outbox.values import Life
+from schemas.errors import SettingsError, UnavailableError
+from schemas.event import new_epoch
+from schemas.names import Party
+
+log = structlog.get_logger()
+
+RECOVER = 'run "panj post recover"'
+
+
+def _current() -> Select[tuple[object, ...]]:
+    return select(outbox_life).where(outbox_life.c.current.is_(True))
+
+
+def current_life(connection: Connection) -> Life | None:
+    """The life that accepts, locked until the transaction ends: acceptors follow each other."""
+    query = _current().with_for_update()
+    # PostgreSQL: where another process began a life while we waited for its lock, the first answer is empty, the second one is not.
+    row = connection.execute(query).first() or connection.execute(query).first()
+    return None if row is None else life_of(row)
+
+
+def begin_life(connection: Connection, source: str, environment: str, now: datetime, *, recovering: bool = False) -> Life:
+    """Begin the next life under a new epoch; one that is `recovering` accepts nothing until every house has told what it holds."""
+    life = Life(new_epoch(), source, environment, now, recovering=recovering)
+    connection.execute(update(outbox_life).where(outbox_life.c.current.is_(True)).values(current=False))
+    row = {"epoch": life.epoch, "source": source, "environment": environment, "begun_at_utc": now, "current": True}
+    connection.execute(insert(outbox_life), row | {"recovering_at_utc": now if recovering else None})
+    return life
+
+
+def suspect(connection: Connection, because: str, now: datetime) -> bool:
+    """Note that the outbox was set back: from now on this life accepts nothing. False where that is known, or is being recovered from."""
+    life = current_life(connection)
+    if life is None or life.recovering or life.suspected_because is not None:
+        return False
+    here = outbox_life.c.epoch == life.epoch
+    connection.execute(update(outbox_life).where(here).values(suspected_at_utc=now, suspected_because=because))
+    log.error("outbox.set_back", source=life.source, epoch=life.epoch, because=because, advice=RECOVER)
+    return True
+
+
+def refuse_unfit(life: Life) -> None:
+    """Raise UnavailableError `outbox-restored` or `outbox-recovering` where nothing may be accepted in this life."""
+    if life.recovering:
+        text = f"the houses have not told yet what this outbox forgot: nothing is accepted until they have ({RECOVER} shows how far it is)"
+        raise UnavailableError("outbox-recovering", text)
+    if life.suspected_because is not None:
+        text = f"this outbox was set back to an older state: {life.suspected_because}. Nothing is accepted until you {RECOVER}"
+        raise UnavailableError("outbox-restored", text)
+
+
+def refuse_foreign(life: Life, source: Party, environment: str) -> None:
+    """Raise SettingsError `outbox-foreign` where the outbox is another unit's or another environment's."""
+    if life.source != source.urn:
+        text = f"the outbox is {life.source}'s, not {source.urn}'s: give each post an outbox of its own"
+        raise SettingsError("outbox-foreign", text, field="outbox", value=life.source)
+    if life.environment != environment:
+        text = f"the outbox is of environment {life.environment!r}, exchange.toml says {environment!r}: name another outbox"
+        raise SettingsError("outbox-foreign", text, field="environment", value=life.environment)
