@@ -1,7 +1,8 @@
 """Parked: messages and events that are not to be trusted or contradict what is kept. Deduplicated, counted, bounded, and never answered.
 
-What may be kept is bounded because a stranger decides how much comes: bodies up to `BODY_BYTES` each and `TOTAL_BYTES` together, and
-beyond `OPEN_ROWS` rows of one code in one lane, further ones only raise the counter of one common row.
+What may be kept is bounded because a stranger decides how much comes: bodies up to `BODY_BYTES` each and, with headers and claimed ids,
+`TOTAL_BYTES` together; beyond `OPEN_ROWS` open rows of one code in one lane, further ones only raise the counter of one common row, and
+beyond as many closed ones the oldest are forgotten.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, delete, func, insert, select, update
 
 from broker.ports import Message
 from consumers.database import among, insert_missing
@@ -27,6 +28,7 @@ from schemas.names import Party
 BODY_BYTES = 4 * 1024 * 1024
 TOTAL_BYTES = 256 * 1024 * 1024
 OPEN_ROWS = 2_000
+CLAIMED_ID_BYTES = 150  # what a row of `parked_event` takes, its index included
 CONFLICT_CODES = ("event-conflict", "sequence-conflict")
 _CLAIMED_ID = re.compile(rb'"id":"([0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12})"')
 
@@ -92,24 +94,28 @@ def park(connection: Connection, parkings: Sequence[Parking], now_utc: datetime)
 
 
 def _insert(connection: Connection, parking: Parking, now_utc: datetime) -> None:
-    same = (parked.c.closed_at_utc.is_(None), parked.c.lane == parking.lane, parked.c.code == parking.problem.code)
-    if connection.execute(select(func.count()).select_from(parked).where(*same)).scalar_one() >= OPEN_ROWS:
+    closed = func.count(parked.c.closed_at_utc)
+    same = (parked.c.lane == parking.lane, parked.c.code == parking.problem.code)
+    rows, closed_rows = connection.execute(select(func.count(), closed).select_from(parked).where(*same)).one()
+    if rows - closed_rows >= OPEN_ROWS:
         _overflow(connection, parking, now_utc)
         return
-    kept = connection.execute(select(func.coalesce(func.sum(parked.c.kept_bytes), 0))).scalar_one()
+    if closed_rows >= OPEN_ROWS:  # who can have rows closed, by sending what they claim, could otherwise fill the disk with them
+        oldest = select(parked.c.digest).where(*same, parked.c.closed_at_utc.is_not(None)).order_by(parked.c.closed_at_utc)
+        connection.execute(delete(parked).where(parked.c.digest.in_(oldest.limit(closed_rows - OPEN_ROWS + 1))))
+    room = TOTAL_BYTES - int(connection.execute(select(func.coalesce(func.sum(parked.c.kept_bytes), 0))).scalar_one())
     headers_bytes = sum(len(str(value)) for value in (parking.headers or {}).values())
-    whole = len(parking.body) <= BODY_BYTES and int(kept) + len(parking.body) + headers_bytes <= TOTAL_BYTES
-    with_headers = int(kept) + headers_bytes <= TOTAL_BYTES
-    connection.execute(
-        insert(parked),
-        {
-            **_row(parking, now_utc),
-            "kept_bytes": (len(parking.body) if whole else 0) + (headers_bytes if with_headers else 0),
-            "body": parking.body if whole else None,
-            "headers": parking.headers if with_headers else None,
-        },
-    )
-    insert_missing(connection, parked_event, ({"digest": parking.digest, "event_id": event_id} for event_id in sorted(parking.claimed_ids)))
+    ids_bytes = CLAIMED_ID_BYTES * len(parking.claimed_ids)
+    with_headers = headers_bytes <= room
+    room -= headers_bytes if with_headers else 0
+    with_ids = ids_bytes <= room
+    room -= ids_bytes if with_ids else 0
+    whole = len(parking.body) <= min(BODY_BYTES, room)
+    kept_bytes = (headers_bytes if with_headers else 0) + (ids_bytes if with_ids else 0) + (len(parking.body) if whole else 0)
+    row = {"kept_bytes": kept_bytes, "body": parking.body if whole else None, "headers": parking.headers if with_headers else None}
+    connection.execute(insert(parked), _row(parking, now_utc) | row)
+    ids = sorted(parking.claimed_ids) if with_ids else ()  # without them the row waits for a person
+    insert_missing(connection, parked_event, ({"digest": parking.digest, "event_id": event_id} for event_id in ids))
 
 
 def _overflow(connection: Connection, parking: Parking, now_utc: datetime) -> None:

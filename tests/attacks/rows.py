@@ -33,6 +33,12 @@ class Row:
         return not self.got_in and not self.crashed and self.control is not False and self.tries > 0
 
 
+def named(attack: object) -> str:
+    """What a function tries, in its own words."""
+    words = " ".join(str(attack.__doc__).split()).rstrip(".")
+    return words[0].lower() + words[1:]
+
+
 def say_table(rows: Sequence[Row], console: Console) -> None:
     """Print the rows, and under them each failure."""
     table = Table(header_style="bold", pad_edge=False)
