@@ -1,18 +1,19 @@
 """The audit trail: who did what to what, when and why; insert-only and chained by digests. One in each database in which people act: a
 post's outbox, a house's database. Its head goes into each closing, so that the other side's signature seals what was before.
 
-Who may act is the operating system's business: the actor is the login that ran the command.
+Who may act is the operating system's business: the actor is the login that ran the command, as the kernel knows it.
 """
 
 from __future__ import annotations
 
-import getpass
 import hashlib
 import json
 import os
+import pwd
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from pydantic_core import PydanticCustomError
@@ -26,6 +27,8 @@ from schemas.text import check_text
 _ADVISORY_KEY = 0x70616E6A03  # any number, the same in every process
 REASON_CHARACTERS = 300
 _REFUSAL = "the audit trail is insert-only"
+_LOGIN = Path("/proc/self/loginuid")
+_NO_LOGIN = 2**32 - 1  # what the kernel says where nobody has logged in: daemons, containers
 
 
 def audit_table(metadata: MetaData) -> Table:
@@ -90,9 +93,31 @@ class Entry(NamedTuple):
 
 
 def actor() -> str:
-    """The login that acts: behind sudo, the one who called it."""
+    """The login that acts, by its name.
+
+    First what the kernel remembers of the login itself, through every su and sudo (proc(5), /proc/pid/loginuid): no variable of the
+    environment can change it. Where there is none, the one who called sudo, which only root's environment may say; else who runs this.
+    """
+    login = _login()
+    if login is not None:
+        return _name_of(login)
     behind = os.environ.get("SUDO_USER", "") if os.geteuid() == 0 else ""
-    return behind or getpass.getuser()
+    return behind or _name_of(os.getuid())
+
+
+def _login() -> int | None:
+    try:
+        login = int(_LOGIN.read_text())
+    except (OSError, ValueError):  # not Linux, or a kernel without auditing
+        return None
+    return None if login == _NO_LOGIN else login
+
+
+def _name_of(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"uid {uid}"
 
 
 def worded(reason: str) -> str:
