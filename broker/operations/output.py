@@ -39,7 +39,7 @@ def console(*, stderr: bool = False) -> Console:
     """Give a console that is wide enough for tables where it has no width of its own: in a pipe, a file or a log."""
     from rich.console import Console  # noqa: PLC0415  costs 50 ms, which `panj --help` need not pay
 
-    made = Console(stderr=stderr)
+    made = Console(stderr=stderr, emoji=False)  # else it draws a pictogram for the middle of every URN: `:customs:` is one
     if not made.is_terminal:
         made.width = PIPE_COLUMNS
     return made

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from broker.operations.output import print_table
+
 
 def _panj(*arguments: str, path: Path | None = None) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "COLUMNS": "120"} | ({"PYTHONPATH": str(path)} if path else {})
@@ -128,3 +130,8 @@ def test_json_output_is_one_document_and_nothing_else() -> None:
     example = Path(__file__).parents[3] / "deploy" / "exchange.example.toml"
     answer = _panj("topology", "render", "--config", str(example))
     assert {user["name"] for user in json.loads(answer.stdout)["users"]} == {"tj-customs", "tj-panji-poyon", "link-af"}
+
+
+def test_a_urn_is_printed_as_it_is_and_its_middle_is_no_pictogram(capsys: pytest.CaptureFixture[str]) -> None:
+    print_table(("urn",), [("urn:customs:tj:panji-poyon",)])
+    assert "urn:customs:tj:panji-poyon" in capsys.readouterr().out
