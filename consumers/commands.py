@@ -1,28 +1,23 @@
-"""`panj customs`: run the customs house, look after its database, its held and its parked rows, and show a declaration."""
+"""`panj customs`: run the customs house, look after its database, and show a declaration. Held and parked: `panj held`, `panj parked`."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 from sqlalchemy import Connection, Engine, select, text
 
 from broker import logs
 from broker.daemon import stop_on_signals
-from broker.operations.output import ConfigOption, print_json
+from broker.operations.output import ConfigOption, console, print_json
 from broker.settings.load import load_settings
-from consumers import held, migrations
+from consumers import migrations
 from consumers.database import open_engine
 from consumers.house import house_of, run_house
 from consumers.loaders.record.tables import declaration_item
 from consumers.operations import reading
-from consumers.tables import held as held_table
-from consumers.tables import inbox, parked
-from schemas.errors import UsageError
 
 commands = typer.Typer(no_args_is_help=True, help="The customs house: receive, load and answer.")
 database = typer.Typer(no_args_is_help=True, help="The house's database: its tables and their revisions.")
@@ -79,7 +74,7 @@ def show_declaration(
     with reading(house_of(load_settings(config)).database) as connection:
         found = _declaration(connection, reference) if connection is not None else None
     if found is None:
-        Console(stderr=True).print(f"No declaration {escape(reference)} is loaded here.")
+        console(stderr=True).print(f"No declaration {escape(reference)} is loaded here.")
         raise typer.Exit(1)
     if as_json:
         print_json(found)
@@ -92,77 +87,7 @@ def show_declaration(
         table.add_row(
             f"item {item['number']}", escape(", ".join(f"{key} {value}" for key, value in item.items() if value not in (None, [])))
         )
-    Console().print(table)
-
-
-@commands.command("held")
-def show_held(
-    config: ConfigOption,
-    as_json: JsonOption = False,
-    retry: Annotated[
-        list[str] | None, typer.Option("--retry", metavar="ID", help='Try this event again at once; "all" for every one.')
-    ] = None,
-    refuse: Annotated[str | None, typer.Option("--refuse", metavar="ID", help="Refuse this event for good, with --reason.")] = None,
-    reason: Annotated[str | None, typer.Option("--reason", help="What the sender is told.")] = None,
-) -> None:
-    """Show the held events, oldest first; have some tried again at once, or refuse one for good."""
-    url = house_of(load_settings(config)).database
-    if refuse is not None:
-        if reason is None:
-            raise UsageError("reason-missing", "a refusal by a person needs its --reason: the sender reads it")
-        with open_engine(url).begin() as connection:
-            if not held.refuse(connection, refuse, reason, datetime.now(UTC)):
-                raise UsageError("held-unknown", "no such event is held", value=refuse)
-        Console().print("Refused; the sender is told within seconds, while the house runs.")
-        return
-    if retry:
-        with open_engine(url).begin() as connection:
-            count = held.retry_now(connection, [] if retry == ["all"] else retry, datetime.now(UTC))
-        Console().print(f"{count} held events will be tried again within seconds, while the house runs.")
-        return
-    columns = (
-        held_table.c.event_id,
-        inbox.c.reference,
-        held_table.c.queue,
-        held_table.c.code,
-        held_table.c.problem,
-        held_table.c.attempts,
-        held_table.c.first_held_at_utc,
-        held_table.c.next_attempt_at_utc,
-    )
-    query = select(*columns).join(inbox, inbox.c.event_id == held_table.c.event_id).where(held_table.c.finished_at_utc.is_(None))
-    _print_rows(url, query.order_by(held_table.c.first_held_at_utc), "held", as_json)
-
-
-@commands.command("parked")
-def show_parked(config: ConfigOption, as_json: JsonOption = False) -> None:
-    """Show what is parked and not closed, the latest first."""
-    columns = (
-        parked.c.lane,
-        parked.c.code,
-        parked.c.text,
-        parked.c.claimed_source,
-        parked.c.times,
-        parked.c.first_seen_utc,
-        parked.c.last_seen_utc,
-    )
-    query = select(*columns).where(parked.c.closed_at_utc.is_(None)).order_by(parked.c.last_seen_utc.desc()).limit(500)
-    _print_rows(house_of(load_settings(config)).database, query, "parked", as_json)
-
-
-def _print_rows(url: str, query: Any, title: str, as_json: bool) -> None:
-    with reading(url) as connection:
-        rows = [] if connection is None else [dict(row) for row in connection.execute(query).mappings()]
-    if as_json:
-        print_json([{key: _plain(value) for key, value in row.items()} for row in rows])
-        return
-    if not rows:
-        Console().print(f"Nothing is {title}.")
-        return
-    table = Table(*rows[0], title=f"{len(rows)} {title}", title_justify="left")
-    for row in rows:
-        table.add_row(*(escape(str(_plain(value))) if value is not None else "–" for value in row.values()))
-    Console().print(table)
+    console().print(table)
 
 
 def _declaration(connection: Connection, reference: str) -> dict[str, Any] | None:
@@ -193,5 +118,5 @@ def _engine(config: Any) -> Engine:
 
 def _tell_revision(engine: Engine) -> str | None:
     revision = migrations.current_revision(engine)
-    Console().print(f"revision {revision or 'none (an empty database)'}; this software needs {migrations.newest_revision()}")
+    console().print(f"revision {revision or 'none (an empty database)'}; this software needs {migrations.newest_revision()}")
     return revision

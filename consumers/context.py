@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from consumers.surprises import Surprise
 from schemas.errors import Problem, UsageError, shown
 from schemas.fates import Fate
 from schemas.limits import PROBLEMS
@@ -19,6 +20,7 @@ class ReceivedEvent:
     """One validated event. `data` is the pydantic model of its type; `raw` are the signed bytes; `source` is the post's URN.
 
     `content` is the SHA-256 over the data in canonical JSON: equal for the same content in another event.
+    `released`: it was held, and a person has decided that it is to be loaded although a rule would hold it again.
     """
 
     id: str
@@ -37,14 +39,16 @@ class ReceivedEvent:
     content: bytes = field(repr=False)
     raw: bytes = field(repr=False)
     data: Any = field(repr=False)
+    released: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Declined:
-    """What a handler decided against an event: REFUSED or HELD, and why."""
+    """What a handler decided against an event: REFUSED or HELD, and why; `surprise` where it raised instead of deciding."""
 
     fate: Fate
     problems: tuple[Problem, ...]
+    surprise: Surprise | None = None
 
 
 class Batch(Sequence[ReceivedEvent]):
@@ -84,13 +88,19 @@ class Context:
         self.declined: dict[str, Declined] = {}
         self.batch = Batch(events, self.declined)
         self._ids = {event.id for event in events}
+        self._released = {event.id for event in events if event.released}
 
     def refuse(self, event: ReceivedEvent, code: str, text: str, *, field: str | None = None, value: object = None) -> None:
         """Refuse an event for its content, for good; the sender learns code, text and field. Several refusals of one event add up."""
         self._decline(event, Fate.REFUSED, _problem(code, text, field, value))
 
     def hold(self, event: ReceivedEvent, code: str, text: str, *, field: str | None = None, value: object = None) -> None:
-        """Hold an event that cannot be finished now: it is tried again at growing times, then left to a person. A refusal goes before."""
+        """Hold an event that cannot be finished now: it is tried again at growing times, then left to a person. A refusal goes before.
+
+        Without effect on an event that a person has released: it loads, unless it is refused or the handler raises.
+        """
+        if event.id in self._released:
+            return
         self._decline(event, Fate.HELD, _problem(code, text, field, value))
 
     def _decline(self, event: ReceivedEvent, fate: Fate, problem: Problem) -> None:

@@ -6,6 +6,7 @@ Stream events: `worker`. What an answer to a manifest says: `closing`.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
@@ -29,6 +30,8 @@ from consumers.parked import Parking, parking_of_event, parking_of_message
 from consumers.patience import patiently
 from consumers.pipeline import Clock, now_utc
 from consumers.recovery import answer_recovery, recovery_message
+from consumers.review.carrying import Duty
+from consumers.review.doors import lane_gone
 from consumers.withdrawals import take_withdrawals
 from schemas.content import validate
 from schemas.control import Beacon, Recovery
@@ -41,6 +44,7 @@ log = structlog.get_logger()
 
 PREFETCH = 20
 IDLE_SECONDS = 0.5
+LOOK_SECONDS = 1.0  # between two looks at what people ordered
 UNCONFIRMED = 50  # beacons under way home
 
 
@@ -71,6 +75,8 @@ class ControlWorker:
         self.name = next(iter(expected.values())).receiver.unit
         self._subscriptions: dict[str, Subscription] = {}
         self._closings = ClosingBook(engine, self._environment(), backup_horizon_seconds, stop, clock)
+        self._duty = Duty(engine, stop, clock, (self.name,))
+        self._look_at = 0.0
 
     def run(self) -> None:
         """Work until `stop` is set."""
@@ -99,7 +105,7 @@ class ControlWorker:
         self._outgoing.settle()
         if self._outgoing.full:
             return False
-        found = False
+        found = self._look_after()
         for lane, subscription in self._subscriptions.items():
             for delivery in subscription.take(PREFETCH, 0):
                 found = True
@@ -107,18 +113,41 @@ class ControlWorker:
                 self._outgoing.send(self._take(one), [one])
         return found
 
+    def _look_after(self) -> bool:
+        """Carry out what people ordered about parked control messages."""
+        if time.monotonic() < self._look_at:
+            return False
+        self._look_at = time.monotonic() + LOOK_SECONDS
+        if not self._duty.calls():
+            return False
+        carried, replies = self._duty.carry_out(self._open_again)
+        self._outgoing.send(replies, ())
+        return carried > 0
+
+    def _open_again(self, one: InHand, *, careful: bool) -> tuple[Problem | None, list[tuple[str, Message]]]:
+        """The way in for a parked control message (`review.carrying.Door`); nobody else's code runs here, so it is never careful."""
+        if one.lane not in self._expected:
+            return lane_gone(one.lane), []
+        bundle = self._open(one)
+        return (bundle, []) if isinstance(bundle, Problem) else (None, self._take_opened(bundle, one))
+
     def _take(self, one: InHand) -> list[tuple[str, Message]]:
-        message = one.delivery.message
-        try:
-            bundle = open_message(message, self._trust, self._expected[one.lane], self._clock())
-        except DistrustError as error:
-            self._park(parking_of_message(message, one.lane, one.delivery.queue, error.problems[0]))
+        bundle = self._open(one)
+        if isinstance(bundle, Problem):
+            self._park(parking_of_message(one.delivery.message, one.lane, one.delivery.queue, bundle))
             return []
+        return self._take_opened(bundle, one)
+
+    def _open(self, one: InHand) -> OpenBundle | Problem:
+        try:
+            return open_message(one.delivery.message, self._trust, self._expected[one.lane], self._clock())
+        except DistrustError as error:
+            return error.problems[0]
         except Exception as error:
             log.exception("bundle.surprised", lane=one.lane, queue=one.delivery.queue)
-            problem = Problem(code="opening-surprise", text=f"opening it failed unexpectedly: {type(error).__name__}")
-            self._park(parking_of_message(message, one.lane, one.delivery.queue, problem))
-            return []
+            return Problem(code="opening-surprise", text=f"opening it failed unexpectedly: {type(error).__name__}")
+
+    def _take_opened(self, bundle: OpenBundle, one: InHand) -> list[tuple[str, Message]]:
         for unreadable in bundle.unreadable:
             self._park_event(unreadable, unreadable.problem, bundle, one)
         if bundle.route.type == EventType.WITHDRAWAL:

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, text
 from consumers.context import Context, Declined, ReceivedEvent
 from consumers.database import HANDLING, is_away, is_repeated_key
 from consumers.registry import Consumer
+from consumers.surprises import surprise_of
 from schemas.errors import ContentError, Problem, UsageError
 from schemas.fates import Fate
 
@@ -73,7 +74,7 @@ def _refuse() -> None:
 def _surprise(error: BaseException, consumer: Consumer, event: ReceivedEvent) -> Declined:
     if isinstance(error, ContentError):
         return Declined(Fate.REFUSED, error.problems)
-    # The traceback stays in our own log: an exception's text may tell the sender what is none of its business.
+    # The traceback stays with us, in the log and the held row: an exception's text may tell the sender what is none of its business.
     log.error("event.surprised", queue=consumer.queue, event_id=event.id, type=event.type, exc_info=error)
     problem = Problem(code="handler-surprise", text=f"the receiver could not load this event for now: {type(error).__name__}")
-    return Declined(Fate.HELD, (problem,))
+    return Declined(Fate.HELD, (problem,), surprise_of(error, consumer.module))

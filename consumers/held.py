@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Exists, Row, exists, insert, select, update
 
+from consumers.surprises import Surprise
 from consumers.tables import held, inbox
 from schemas.errors import Problem
 from schemas.fates import Fate
@@ -18,7 +20,10 @@ ANSWER_AGAIN = timedelta(minutes=1)  # a final receipt that the broker has not c
 
 @dataclass(frozen=True, slots=True)
 class HeldEvent:
-    """A held event whose turn it is; `fate` is final where only its receipt is still to be confirmed."""
+    """A held event whose turn it is; `fate` is final where only its receipt is still to be confirmed.
+
+    `released`: a person decided that no rule holds it any more.
+    """
 
     event_id: str
     source: str
@@ -28,6 +33,20 @@ class HeldEvent:
     fate: Fate
     problems: tuple[Problem, ...]
     reply_key: bytes | None = None
+    released: bool = False
+
+
+_COLUMNS = (
+    held.c.event_id,
+    held.c.released_by_order,
+    inbox.c.source,
+    inbox.c.digest,
+    inbox.c.raw,
+    inbox.c.received_at_utc,
+    inbox.c.fate,
+    inbox.c.problems,
+    inbox.c.reply_key,
+)
 
 
 def next_attempt(attempts: int, now_utc: datetime) -> datetime | None:
@@ -35,8 +54,8 @@ def next_attempt(attempts: int, now_utc: datetime) -> datetime | None:
     return now_utc + PATIENCE[attempts] if attempts < len(PATIENCE) else None
 
 
-def hold(connection: Connection, queue: str, held_now: Sequence[tuple[str, Problem]], now_utc: datetime) -> None:
-    """Write the held rows of events whose inbox rows were just written."""
+def hold(connection: Connection, queue: str, held_now: Sequence[tuple[str, Problem, Surprise | None]], now_utc: datetime) -> None:
+    """Write the held rows of events whose inbox rows were just written: (event id, why, what the handler raised)."""
     rows = [
         {
             "event_id": event_id,
@@ -46,30 +65,28 @@ def hold(connection: Connection, queue: str, held_now: Sequence[tuple[str, Probl
             "attempts": 0,
             "next_attempt_at_utc": next_attempt(0, now_utc),
             "first_held_at_utc": now_utc,
+            **_told(surprise),
         }
-        for event_id, problem in sorted(held_now, key=lambda pair: pair[0])
+        for event_id, problem, surprise in sorted(held_now, key=lambda each: each[0])
     ]
     if rows:
         connection.execute(insert(held), rows)
 
 
-def take_due(connection: Connection, queue: str, now_utc: datetime, limit: int) -> list[HeldEvent]:
-    """Take the events of this queue whose time has come, so that no other process takes them too.
+def some_due(queue: str, now_utc: datetime) -> Exists:
+    """Whether an event of this queue waits for its next attempt or its final receipt now; one step in an index."""
+    return exists().where(held.c.queue == queue, held.c.finished_at_utc.is_(None), held.c.next_attempt_at_utc <= now_utc)
+
+
+def take_due(
+    connection: Connection, queue: str, now_utc: datetime, limit: int, among: ColumnElement[bool] | None = None
+) -> list[HeldEvent]:
+    """Take the events of this queue whose time has come (of those `among` these), so that no other process takes them too.
 
     Their attempt is counted before it is made: an event that kills its worker is not tried for ever.
     """
     due = (
-        select(
-            held.c.event_id,
-            held.c.attempts,
-            inbox.c.source,
-            inbox.c.digest,
-            inbox.c.raw,
-            inbox.c.received_at_utc,
-            inbox.c.fate,
-            inbox.c.problems,
-            inbox.c.reply_key,
-        )
+        select(held.c.attempts, *_COLUMNS)
         .join(inbox, inbox.c.event_id == held.c.event_id)
         .where(held.c.queue == queue, held.c.finished_at_utc.is_(None), held.c.next_attempt_at_utc <= now_utc)
         .order_by(held.c.event_id)
@@ -77,33 +94,60 @@ def take_due(connection: Connection, queue: str, now_utc: datetime, limit: int) 
         .with_for_update(of=held, skip_locked=True)
     )
     taken = []
-    for row in connection.execute(due):
-        fate = Fate(row.fate)
-        later = now_utc + ANSWER_AGAIN if fate.final else next_attempt(row.attempts + 1, now_utc)
-        attempts = row.attempts + (0 if fate.final else 1)
+    for row in connection.execute(due if among is None else due.where(among)):
+        event = _event(row)
+        later = now_utc + ANSWER_AGAIN if event.fate.final else next_attempt(row.attempts + 1, now_utc)
+        attempts = row.attempts + (0 if event.fate.final else 1)
         connection.execute(update(held).where(held.c.event_id == row.event_id).values(attempts=attempts, next_attempt_at_utc=later))
-        problems = tuple(Problem(**problem) for problem in row.problems or ())
-        taken.append(
-            HeldEvent(row.event_id, row.source, bytes(row.digest), bytes(row.raw), row.received_at_utc, fate, problems, row.reply_key)
-        )
+        taken.append(event)
     return taken
 
 
-def lock(connection: Connection, event_id: str) -> bool:
-    """Let nobody else decide about a held event until this transaction ends; False where somebody has decided already."""
-    connection.execute(select(held.c.event_id).where(held.c.event_id == event_id).with_for_update())
-    # A statement of its own: PostgreSQL shows it what was committed until now.
-    return connection.execute(select(inbox.c.fate).where(inbox.c.event_id == event_id)).scalar() == Fate.HELD.value
+def read(connection: Connection, event_ids: Sequence[str]) -> list[HeldEvent]:
+    """Those of these events that are held or were, in the order of their ids; nothing is taken."""
+    query = select(*_COLUMNS).join(inbox, inbox.c.event_id == held.c.event_id).where(held.c.event_id.in_(event_ids))
+    return [_event(row) for row in connection.execute(query.order_by(held.c.event_id))]
 
 
-def still_held(connection: Connection, event_id: str, problem: Problem) -> None:
+@dataclass(frozen=True, slots=True)
+class Lock:
+    """A held event that this transaction alone decides about; `released_by_order`: the number of the order that released it."""
+
+    code: str
+    released_by_order: int | None
+
+
+def lock(connection: Connection, event_id: str, *, wait: bool = False) -> Lock | None:
+    """Let nobody else decide about a held event until this transaction ends; None where somebody has decided already.
+
+    None too where another process is about to decide, unless this one is to `wait` for it.
+    """
+    query = select(held.c.code, held.c.released_by_order).where(held.c.event_id == event_id, held.c.finished_at_utc.is_(None))
+    row = connection.execute(query.with_for_update(skip_locked=not wait)).first()
+    if row is None:
+        return None
+    # A statement of its own: PostgreSQL shows it what was committed until now, while the locked row may be newer than its own statement.
+    fate = connection.execute(select(inbox.c.fate).where(inbox.c.event_id == event_id)).scalar_one()
+    return Lock(row.code, row.released_by_order) if fate == Fate.HELD.value else None
+
+
+def still_held(connection: Connection, event_id: str, problem: Problem, surprise: Surprise | None) -> None:
     """Say why the last attempt failed."""
-    connection.execute(update(held).where(held.c.event_id == event_id).values(code=problem.code, problem=str(problem)))
+    values = {"code": problem.code, "problem": str(problem), **_told(surprise)}
+    connection.execute(update(held).where(held.c.event_id == event_id).values(values))
 
 
-def decided(connection: Connection, event_id: str, now_utc: datetime) -> None:
-    """The event has its final fate in the inbox; the held row waits for its receipt's confirm."""
-    connection.execute(update(held).where(held.c.event_id == event_id).values(next_attempt_at_utc=now_utc + ANSWER_AGAIN))
+def decided(connection: Connection, event_id: str, answer_at_utc: datetime) -> None:
+    """The event has its final fate in the inbox; the held row waits for its receipt, which is made (again) at this instant."""
+    connection.execute(update(held).where(held.c.event_id == event_id).values(next_attempt_at_utc=answer_at_utc))
+
+
+def due_now(connection: Connection, which: ColumnElement[bool], now_utc: datetime, released_by_order: int | None = None) -> None:
+    """People want these tried at once, with all their patience before them; `released_by_order`: and loaded although a rule holds them."""
+    values: dict[str, object] = {"next_attempt_at_utc": now_utc, "attempts": 0}
+    if released_by_order is not None:
+        values["released_by_order"] = released_by_order
+    connection.execute(update(held).where(held.c.finished_at_utc.is_(None), which).values(values))
 
 
 def finish(connection: Connection, event_ids: Sequence[str], now_utc: datetime) -> None:
@@ -113,20 +157,24 @@ def finish(connection: Connection, event_ids: Sequence[str], now_utc: datetime) 
         connection.execute(statement.values(finished_at_utc=now_utc, next_attempt_at_utc=None))
 
 
-def refuse(connection: Connection, event_id: str, reason: str, now_utc: datetime) -> bool:
-    """A person ends it: the event is REFUSED for good and answered by the house's next look; False where no such event is held."""
-    problem = Problem(code="refused-by-person", text=reason[:500])
-    refused = update(inbox).where(inbox.c.event_id == event_id, inbox.c.fate == Fate.HELD.value)
-    values = {"fate": Fate.REFUSED.value, "problems": [problem.model_dump(exclude_none=True)], "decided_at_utc": now_utc}
-    if connection.execute(refused.values(values)).rowcount == 0:
-        return False
-    connection.execute(update(held).where(held.c.event_id == event_id).values(next_attempt_at_utc=now_utc, code=problem.code))
-    return True
+def _event(row: Row[*tuple[Any, ...]]) -> HeldEvent:
+    problems = tuple(Problem(**problem) for problem in row.problems or ())
+    return HeldEvent(
+        event_id=row.event_id,
+        source=row.source,
+        digest=bytes(row.digest),
+        raw=bytes(row.raw),
+        received_at_utc=row.received_at_utc,
+        fate=Fate(row.fate),
+        problems=problems,
+        reply_key=row.reply_key,
+        released=row.released_by_order is not None,
+    )
 
 
 def withdraw(connection: Connection, event_id: str, problem: Problem, now_utc: datetime) -> bool:
     """Its sender withdraws it: REFUSED for good; False where it is decided already. Whoever tries it at this moment goes before."""
-    if not lock(connection, event_id):
+    if lock(connection, event_id, wait=True) is None:
         return False
     refused = update(inbox).where(inbox.c.event_id == event_id, inbox.c.fate == Fate.HELD.value)
     values = {"fate": Fate.REFUSED.value, "problems": [problem.model_dump(exclude_none=True)], "decided_at_utc": now_utc}
@@ -136,8 +184,7 @@ def withdraw(connection: Connection, event_id: str, problem: Problem, now_utc: d
     return True
 
 
-def retry_now(connection: Connection, event_ids: Sequence[str], now_utc: datetime) -> int:
-    """A person asks for another attempt at once (no ids: of all that are held); give how many rows that concerns."""
-    wanted = [held.c.event_id.in_(list(event_ids))] if event_ids else []
-    statement = update(held).where(held.c.finished_at_utc.is_(None), *wanted).values(next_attempt_at_utc=now_utc, attempts=0)
-    return connection.execute(statement).rowcount
+def _told(surprise: Surprise | None) -> dict[str, str | None]:
+    if surprise is None:
+        return {"exception": None, "traceback": None}
+    return {"exception": surprise.exception, "traceback": surprise.traceback}

@@ -71,10 +71,8 @@ def make_workers(
 ) -> dict[str, Callable[[], None]]:
     """Make the workers of a house, by name, ready to run each in a thread of its own."""
     expected = expectations(settings.country, settings.lanes, settings.environment)
-    keys = DecryptionKeys.load(house_of(settings))
     workers: dict[str, Callable[[], None]] = {}
-    for consumer in consumers:
-        pipeline = Pipeline(consumer, engine, trust, expected, stop, keys=keys)
+    for pipeline in make_pipelines(settings, consumers, engine, trust, stop):
         worker = Worker(pipeline, settings.house_party, settings.environment, signer, brokers)
         worker.open()  # here and not in its thread: a lane's first subscription is one thread's affair
         workers[worker.name] = worker.run
@@ -90,6 +88,15 @@ def make_workers(
     control.open()
     workers[control.name] = control.run
     return workers
+
+
+def make_pipelines(
+    settings: Settings, consumers: Sequence[Consumer], engine: Engine, trust: TrustStore, stop: threading.Event
+) -> list[Pipeline]:
+    """Make the ways in, one for each consumer: the daemon's, and those of a command that does its work while no daemon runs."""
+    expected = expectations(settings.country, settings.lanes, settings.environment)
+    keys = DecryptionKeys.load(house_of(settings))
+    return [Pipeline(consumer, engine, trust, expected, stop, keys=keys) for consumer in consumers]
 
 
 def house_of(settings: Settings) -> House:

@@ -13,6 +13,7 @@ from sqlalchemy import Connection, Row, Select, bindparam, select, update
 from consumers.columns import json_text
 from consumers.context import ReceivedEvent
 from consumers.database import among, insert_rows
+from consumers.surprises import Surprise
 from consumers.tables import inbox
 from schemas.errors import Problem
 from schemas.fates import Fate
@@ -48,6 +49,7 @@ class InboxRow:
     content: bytes | None
     reply_key: bytes | None
     raw: bytes
+    surprise: Surprise | None = None  # for the held row: the inbox says no more than the sender learns
 
 
 _COLUMNS = (
@@ -134,13 +136,16 @@ def count_duplicates(connection: Connection, ids: Iterable[str]) -> None:
         connection.execute(statement, [{"id": event_id, "times": times[event_id]} for event_id in sorted(times)])
 
 
-def finish_held(connection: Connection, event_id: str, fate: Fate, problems: tuple[Problem, ...], now_utc: datetime) -> None:
-    """Give an event that was HELD its final fate."""
-    connection.execute(
-        update(inbox)
-        .where(inbox.c.event_id == event_id, inbox.c.fate == Fate.HELD.value)
-        .values(fate=fate.value, problems=[problem.model_dump() for problem in problems] or None, decided_at_utc=now_utc)
-    )
+def fate_of(connection: Connection, event_id: str) -> Fate:
+    """The fate of an event that was taken in."""
+    return Fate(connection.execute(select(inbox.c.fate).where(inbox.c.event_id == event_id)).scalar_one())
+
+
+def finish_held(connection: Connection, event_id: str, fate: Fate, problems: tuple[Problem, ...], now_utc: datetime) -> bool:
+    """Give an event that was HELD its final fate; False where it had one already, and then nothing is changed."""
+    told = [problem.model_dump(exclude_none=True) for problem in problems] or None
+    waiting = update(inbox).where(inbox.c.event_id == event_id, inbox.c.fate == Fate.HELD.value)
+    return connection.execute(waiting.values(fate=fate.value, problems=told, decided_at_utc=now_utc)).rowcount == 1
 
 
 def now_readable(connection: Connection, event: ReceivedEvent, reply_key: bytes) -> None:

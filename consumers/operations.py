@@ -1,35 +1,39 @@
-"""What the customs house contributes to `panj status` and `panj trace`: read from its database, nothing is changed."""
+"""What the customs house contributes to `panj status`, `panj trace` and `panj audit`: read from its database, nothing is changed."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Connection, Row, Select, func, or_, select
 from sqlalchemy.exc import DBAPIError
 
-from broker.operations.contributions import Attention, Reading, Step
+from broker.operations.contributions import Attention, Reading, Step, database_exists
+from broker.operations.trails import Trail
 from broker.settings.model import Settings
 from consumers import migrations
 from consumers.database import is_away, open_engine
 from consumers.loaders.record.tables import declaration
+from consumers.review.observing import observe_held, observe_orders, observe_parked, steps_of_orders, trail_of_house
 from consumers.tables import held, inbox, parked, parked_event, withdrawal
 from schemas.errors import UnavailableError
 from schemas.fates import Fate
 
-HELD_TOO_LONG = timedelta(hours=1)
-
 
 @contextmanager
 def reading(url: str) -> Iterator[Connection | None]:
-    """A connection that only reads, or None where the database has no tables yet; UnavailableError where it does not answer."""
+    """A connection that only reads, or None where the database has no tables yet; UnavailableError where it does not answer.
+
+    SettingsError `house-database-older` where a person must upgrade it first.
+    """
     engine = open_engine(url)
     try:
         if migrations.current_revision(engine) is None:
             yield None
             return
+        migrations.make_ready(engine)
         with engine.connect().execution_options(reads=True) as connection, connection.begin():
             yield connection
     except DBAPIError as error:
@@ -42,7 +46,7 @@ def reading(url: str) -> Iterator[Connection | None]:
 
 
 def observe(settings: Settings) -> Iterator[Reading]:
-    """The house's fates, held and parked rows, and holes in the streams that it takes in."""
+    """The house's fates, held and parked rows, orders about them, and holes in the streams that it takes in."""
     if settings.house is None:
         return
     subject = settings.house_party.unit
@@ -51,10 +55,12 @@ def observe(settings: Settings) -> Iterator[Reading]:
             advice = 'no tables yet: start the house with "panj customs run"'
             yield Reading(subject, "database", "empty", attention=Attention.WATCH, advice=advice)
             return
+        now = datetime.now(UTC)
         found = [
             *_fates(connection, subject),
-            _held(connection, subject, datetime.now(UTC)),
-            _parked(connection, subject),
+            *observe_held(connection, subject, now),
+            *observe_parked(connection, subject),
+            *observe_orders(connection, subject, now),
             *_holes(connection),
         ]
     yield from found
@@ -66,30 +72,6 @@ def _fates(connection: Connection, subject: str) -> Iterator[Reading]:
     for fate in (Fate.LOADED, Fate.REFUSED):
         yield Reading(subject, fate.value.lower(), int(counted.get(fate.value, (0, 0))[0]), "events")
     yield Reading(subject, "duplicates", sum(int(duplicates) for _, duplicates in counted.values()), "events")
-
-
-def _held(connection: Connection, subject: str, now_utc: datetime) -> Reading:
-    open_rows = held.c.finished_at_utc.is_(None)
-    count, oldest = connection.execute(select(func.count(), func.min(held.c.first_held_at_utc)).where(open_rows)).one()
-    left = connection.execute(
-        select(func.count())
-        .select_from(held.join(inbox, inbox.c.event_id == held.c.event_id))
-        .where(open_rows, held.c.next_attempt_at_utc.is_(None), inbox.c.fate == Fate.HELD.value)
-    ).scalar_one()
-    if not count:
-        return Reading(subject, "held", 0, "events")
-    old = left > 0 or now_utc - oldest > HELD_TOO_LONG
-    advice = f'{left} are left to a person: "panj customs held"' if left else 'they are tried again by themselves: "panj customs held"'
-    return Reading(subject, "held", int(count), "events", Attention.ACT if old else Attention.WATCH, advice)
-
-
-def _parked(connection: Connection, subject: str) -> Reading:
-    query = select(func.count(), func.sum(parked.c.times)).where(parked.c.closed_at_utc.is_(None))
-    count, _ = connection.execute(query).one()
-    if not count:
-        return Reading(subject, "parked", 0, "messages")
-    advice = 'somebody sent what is not to be trusted: "panj customs parked"'
-    return Reading(subject, "parked", int(count), "messages", Attention.ACT, advice)
 
 
 def _holes(connection: Connection) -> Iterator[Reading]:
@@ -134,6 +116,7 @@ def _steps(connection: Connection, row: Row[*tuple[Any, ...]], where: str) -> It
     waiting = connection.execute(select(held).where(held.c.event_id == row.event_id)).first()
     if waiting is not None:
         yield Step(waiting.first_held_at_utc, where, "held", *about, waiting.problem)
+        yield from steps_of_orders(connection, row.event_id, where, about)
     if row.fate != Fate.HELD.value:
         again = f"came again {row.duplicates} times" if row.duplicates else ""
         problems = "; ".join(f"{problem['text']} [{problem['code']}]" for problem in row.problems or ())
@@ -143,3 +126,13 @@ def _steps(connection: Connection, row: Row[*tuple[Any, ...]], where: str) -> It
     query = select(parked).join(parked_event, parked_event.c.digest == parked.c.digest).where(parked_event.c.event_id == row.event_id)
     for one in connection.execute(query):
         yield Step(one.first_seen_utc, where, "parked", *about, f"a message that claims to hold it, {one.times} times: {one.text}")
+
+
+def trails(settings: Settings) -> Iterator[Trail]:
+    """The audit trail in the house's database."""
+    if settings.house is None or not database_exists(settings.house.database):
+        return
+    with reading(settings.house.database) as connection:
+        found = None if connection is None else trail_of_house(connection, settings.house_party.unit)
+    if found is not None:
+        yield found

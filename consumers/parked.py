@@ -10,14 +10,15 @@ from __future__ import annotations
 import hashlib
 import re
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import Connection, delete, func, insert, literal, select, update
 
 from broker.ports import Message
+from consumers.columns import Instant
 from consumers.database import among, insert_missing
 from consumers.tables import inbox, parked, parked_event
 from schemas.errors import Problem, shown
@@ -29,7 +30,10 @@ BODY_BYTES = 4 * 1024 * 1024
 TOTAL_BYTES = 256 * 1024 * 1024
 OPEN_ROWS = 2_000
 CLAIMED_ID_BYTES = 150  # what a row of `parked_event` takes, its index included
+HEADERS = 20
+SHORT_STRING = 255  # AMQP's own limit for a routing key and the like
 CONFLICT_CODES = ("event-conflict", "sequence-conflict")
+_PROPERTIES = ("routing_key", "content_type", "content_encoding")  # kept among the headers
 _CLAIMED_ID = re.compile(rb'"id":"([0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12})"')
 
 
@@ -59,8 +63,12 @@ def message_digest(message: Message) -> bytes:
 
 def parking_of_message(message: Message, lane: str, queue: str, problem: Problem) -> Parking:
     """Park a whole message, with the ids that its body claims as far as it can be read."""
-    headers: dict[str, Any] = {shown(key)[:64]: _header(value) for key, value in list(message.headers.items())[:20]}
-    headers.update(routing_key=shown(message.routing_key), content_encoding=shown(message.content_encoding))
+    headers: dict[str, Any] = {shown(key)[:64]: _header(value) for key, value in list(message.headers.items())[:HEADERS]}
+    headers.update(
+        routing_key=shown(message.routing_key, SHORT_STRING),
+        content_type=shown(message.content_type, SHORT_STRING),
+        content_encoding=None if message.content_encoding is None else shown(message.content_encoding, SHORT_STRING),
+    )
     return Parking(
         message_digest(message), lane, queue, problem, _urn(message.headers.get("source")), message.body, headers, claimed_ids(message)
     )
@@ -71,6 +79,16 @@ def parking_of_event(
 ) -> Parking:
     """Park one event of a bundle that is otherwise sound."""
     return Parking(digest, lane, queue, problem, source, raw, None, claimed_ids)
+
+
+def message_of(digest: bytes, headers: Mapping[str, Any] | None, body: bytes | None) -> Message | None:
+    """A parked message as it came, from what was kept of it; None where not all of it was kept, or it is a single event."""
+    if body is None or headers is None or not set(_PROPERTIES) <= set(headers):
+        return None
+    routing_key, content_type, content_encoding = (headers[name] for name in _PROPERTIES)
+    kept = {name: value for name, value in headers.items() if name not in _PROPERTIES}
+    message = Message(routing_key, body, kept, content_type, content_encoding)
+    return message if message_digest(message) == digest else None
 
 
 def claimed_ids(message: Message) -> tuple[str, ...]:
@@ -157,6 +175,17 @@ def close_loaded(connection: Connection, event_ids: Iterable[str], now_utc: date
     lacking = select(parked_event.c.event_id).where(parked_event.c.digest == parked.c.digest, ~taken_in.exists())
     closing = update(parked).where(*still_open, parked.c.digest.in_(touched), ~lacking.exists()).values(closed_at_utc=now_utc)
     return connection.execute(closing).rowcount
+
+
+def still_parked(connection: Connection, digest: bytes, problem: Problem) -> None:
+    """Say why a parked message cannot be opened today."""
+    connection.execute(update(parked).where(parked.c.digest == digest).values(code=problem.code, text=str(problem)))
+
+
+def close(connection: Connection, digest: bytes, order_number: int, now_utc: datetime) -> None:
+    """A person's order has opened it (its events' loading may have closed it just now), or discards it: its row is closed and kept."""
+    closed = {"closed_at_utc": func.coalesce(parked.c.closed_at_utc, literal(now_utc, Instant())), "closed_by_order": order_number}
+    connection.execute(update(parked).where(parked.c.digest == digest).values(closed))
 
 
 def _header(value: object) -> str | int:

@@ -21,10 +21,10 @@ from consumers import evidence, held, inbox, parked, streams
 from consumers.answers import Answered
 from consumers.context import Declined, ReceivedEvent
 from consumers.database import is_away, is_repeated_key
-from consumers.decisions import Sorted, check, readable, sort_out
+from consumers.decisions import Conflict, Sorted, check, readable, sort_out
 from consumers.handling import run_handler
 from consumers.inbox import InboxRow, Known
-from consumers.opening import Arrival, InHand, open_deliveries
+from consumers.opening import Arrival, InHand, Opened, open_deliveries
 from consumers.parked import Parking, parking_of_event
 from consumers.patience import patiently
 from consumers.registry import Consumer
@@ -61,7 +61,10 @@ class Pipeline:
 
     def process(self, deliveries: Sequence[InHand]) -> list[Answered]:
         """Take deliveries in, a transaction for each batch of the consumer's size; the answers are to be sent before acknowledging."""
-        opened = open_deliveries(deliveries, self.trust, self.expected, self.clock())
+        return self.take_in_opened(open_deliveries(deliveries, self.trust, self.expected, self.clock()))
+
+    def take_in_opened(self, opened: Opened) -> list[Answered]:
+        """Take in what deliveries held; as `process`."""
         if opened.parkings:
             self.take_in((), opened.parkings)  # apart from what is trusted: strangers' bytes cost nobody else a transaction
         answers: list[Answered] = []
@@ -91,11 +94,16 @@ class Pipeline:
             return [*self.take_in(arrivals[:middle], parkings, within), *self.take_in(arrivals[middle:], (), within)]
         return self.take_in((), [*parkings, *(_unwritable(arrival) for arrival in arrivals)], within)
 
+    def rehearse(self, arrivals: Sequence[Arrival]) -> tuple[list[Answered], tuple[Conflict, ...]]:
+        """Say what taking these in would come to: the answers, and what contradicts. It is done and rolled back; nothing stays."""
+        with self.engine.connect() as connection, connection.begin() as transaction:
+            known, found, rows = self._decide(connection, arrivals)
+            transaction.rollback()
+        return _answers(known, found, rows), found.conflicts
+
     def _transact(self, arrivals: Sequence[Arrival], parkings: Sequence[Parking], within: Within | None) -> list[Answered]:
         with self.engine.begin() as connection:
-            known = inbox.look_up(connection, [arrival.id for arrival in arrivals], (arrival.place for arrival in arrivals))
-            found = sort_out(arrivals, known)
-            rows = self._load(connection, found.fresh)
+            known, found, rows = self._decide(connection, arrivals)
             seen = {(row.place[0], row.place[2], row.place[3]) for row in rows}
             self._write(connection, found, rows, parkings)
             if not seen <= self.noted:
@@ -104,8 +112,12 @@ class Pipeline:
                 within(connection)
         self.noted.update(seen)
         self._report(found, rows)
-        first = {row.event_id: _answered(row) for row in known} | {row.event_id: _answered(row) for row in rows}
-        return [first[arrival.id] for arrival in (*found.fresh, *found.again)]
+        return _answers(known, found, rows)
+
+    def _decide(self, connection: Connection, arrivals: Sequence[Arrival]) -> tuple[list[Known], Sorted, list[InboxRow]]:
+        known = inbox.look_up(connection, [arrival.id for arrival in arrivals], (arrival.place for arrival in arrivals))
+        found = sort_out(arrivals, known)
+        return known, found, self._load(connection, found.fresh)
 
     def _load(self, connection: Connection, fresh: Sequence[Arrival]) -> list[InboxRow]:
         """Validate the fresh ones, run the handler over those that are sound, and give the inbox rows of all."""
@@ -132,7 +144,7 @@ class Pipeline:
         fresh = {arrival.evidence.bundle_digest: arrival.evidence for arrival in found.fresh}
         evidence.write_evidence(connection, fresh.values())
         inbox.write_rows(connection, rows, moment)
-        held_now = [(row.event_id, row.problems[0]) for row in rows if row.fate is Fate.HELD]
+        held_now = [(row.event_id, row.problems[0], row.surprise) for row in rows if row.fate is Fate.HELD]
         held.hold(connection, self.consumer.queue, held_now, moment)
         inbox.count_duplicates(connection, (arrival.id for arrival in found.again))
         conflicts = [_parking_of_conflict(conflict.arrival, conflict.problem) for conflict in found.conflicts]
@@ -147,6 +159,11 @@ class Pipeline:
             log.warning("event.parked", queue=self.consumer.queue, event_id=conflict.arrival.id, code=conflict.problem.code)
         if rows or found.again:
             log.debug("batch.taken_in", queue=self.consumer.queue, events=len(rows), duplicates=len(found.again))
+
+
+def _answers(known: Sequence[Known], found: Sorted, rows: Sequence[InboxRow]) -> list[Answered]:
+    first = {row.event_id: _answered(row) for row in known} | {row.event_id: _answered(row) for row in rows}
+    return [first[arrival.id] for arrival in (*found.fresh, *found.again)]
 
 
 def _parts(arrivals: Sequence[Arrival], size: int) -> Iterator[Sequence[Arrival]]:
@@ -172,6 +189,7 @@ def _inbox_row(arrival: Arrival, event: ReceivedEvent | None, declined: Declined
         content=None if event is None else event.content,
         reply_key=reply_key,
         raw=arrival.opened.raw,
+        surprise=None if declined is None else declined.surprise,
     )
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 import structlog
-from sqlalchemy import Connection
+from sqlalchemy import ColumnElement, Connection
 
 from broker.bundle.open import OpenEvent
 from consumers import held, inbox, parked
@@ -17,6 +18,8 @@ from consumers.handling import run_handler
 from consumers.held import HeldEvent
 from consumers.patience import patiently
 from consumers.pipeline import Pipeline
+from consumers.review.items import note_attempt, note_decided
+from consumers.surprises import Surprise, surprise_of
 from schemas.errors import ContentError, Problem, UnavailableError
 from schemas.event import Event
 from schemas.fates import Fate
@@ -30,9 +33,13 @@ ATTEMPTS_AT_ONCE = 50
 
 @dataclass(frozen=True, slots=True)
 class Retried:
-    """What came of the held events whose turn it was: final answers to send, whose held rows are finished by the receipt's confirm."""
+    """What came of the held events whose turn it was: final answers to send, whose held rows are finished by the receipt's confirm.
+
+    `tried`: how many there were.
+    """
 
     answers: list[Answered]
+    tried: int
 
     @property
     def finished_ids(self) -> list[str]:
@@ -40,19 +47,26 @@ class Retried:
         return [answer.event_id for answer in self.answers]
 
 
-def try_again(pipeline: Pipeline) -> Retried:
-    """Try the held events of this consumer that are due; none is taken by two processes at once."""
+def try_again(pipeline: Pipeline, among: ColumnElement[bool] | None = None) -> Retried:
+    """Try the held events of this consumer that are due (of those `among` these); none is taken by two processes at once."""
 
     def take() -> list[HeldEvent]:
         with pipeline.engine.begin() as connection:
-            return held.take_due(connection, pipeline.consumer.queue, pipeline.clock(), ATTEMPTS_AT_ONCE)
+            taken = held.take_due(connection, pipeline.consumer.queue, pipeline.clock(), ATTEMPTS_AT_ONCE, among)
+            note_decided(connection, [event.event_id for event in taken if event.fate.final], pipeline.clock())
+            return taken
 
+    taken = patiently(take, pipeline.engine, pipeline.stop)
     answers = []
-    for event in patiently(take, pipeline.engine, pipeline.stop):
+    for event in taken:
         answer = _final(event, event.fate, event.problems) if event.fate.final else _attempt(pipeline, event)
         if answer is not None:
             answers.append(answer)
-    return Retried(answers)
+    return Retried(answers, len(taken))
+
+
+class _Overtaken(Exception):
+    """Another process has decided about the event in the meantime: what this attempt wrote is rolled back."""
 
 
 def _attempt(pipeline: Pipeline, event: HeldEvent) -> Answered | None:
@@ -62,37 +76,60 @@ def _attempt(pipeline: Pipeline, event: HeldEvent) -> Answered | None:
 
     try:
         return patiently(transact, pipeline.engine, pipeline.stop)
+    except _Overtaken:
+        return None
     except Exception as error:  # a held event is known to be trouble: whatever it breaks, the others go on
         if is_away(error):
             raise
         log.exception("held.surprised", queue=pipeline.consumer.queue, event_id=event.event_id)
-        return None
+        surprise = surprise_of(error, pipeline.consumer.module)
+    patiently(lambda: _note_surprise(pipeline, event, surprise), pipeline.engine, pipeline.stop)
+    return None
 
 
 def _try_one(pipeline: Pipeline, connection: Connection, event: HeldEvent) -> Answered | None:
-    if not held.lock(connection, event.event_id):
+    locked = held.lock(connection, event.event_id)
+    if locked is None:
         return None
-    said, declined = _outcome(pipeline, connection, event)
+    released = locked.released_by_order is not None
+    said, declined = outcome_of(pipeline, connection, event, released=released)
     moment = pipeline.clock()
     if declined is not None and declined.fate is Fate.HELD:
-        held.still_held(connection, event.event_id, declined.problems[0])
-        log.warning("event.still_held", queue=pipeline.consumer.queue, event_id=event.event_id, code=declined.problems[0].code)
+        _keep_holding(pipeline, connection, event, declined, moment)
         return None
     fate, problems = (Fate.LOADED, ()) if declined is None else (declined.fate, declined.problems)
-    inbox.finish_held(connection, event.event_id, fate, problems, moment)
-    held.decided(connection, event.event_id, moment)
+    if not inbox.finish_held(connection, event.event_id, fate, problems, moment):
+        raise _Overtaken
+    held.decided(connection, event.event_id, moment + held.ANSWER_AGAIN)
     parked.close_loaded(connection, [event.event_id], moment)
-    log.info("held.decided", queue=pipeline.consumer.queue, event_id=event.event_id, fate=fate.value)
+    note_attempt(connection, event.event_id, fate, problems[0].code if problems else None, moment)
+    log.info("held.decided", queue=pipeline.consumer.queue, event_id=event.event_id, fate=fate.value, released=released)
     return _final(event if said is None else replace(event, reply_key=said.reply_key or None), fate, problems)
 
 
-def _outcome(pipeline: Pipeline, connection: Connection, event: HeldEvent) -> tuple[Plaintext | None, Declined | None]:
-    """What the event says, as far as it can be read, and why it does not load (None: it has)."""
+def _keep_holding(pipeline: Pipeline, connection: Connection, event: HeldEvent, declined: Declined, moment: datetime) -> None:
+    problem = declined.problems[0]
+    held.still_held(connection, event.event_id, problem, declined.surprise)
+    note_attempt(connection, event.event_id, Fate.HELD, problem.code, moment)
+    log.warning("event.still_held", queue=pipeline.consumer.queue, event_id=event.event_id, code=problem.code)
+
+
+def _note_surprise(pipeline: Pipeline, event: HeldEvent, surprise: Surprise) -> None:
+    """What broke the whole transaction (a constraint at its commit) is why the event is held now."""
+    problem = Problem(code="handler-surprise", text="the receiver could not write this event for now")
+    declined = Declined(Fate.HELD, (problem,), surprise)
+    with pipeline.engine.begin() as connection:
+        if held.lock(connection, event.event_id) is not None:
+            _keep_holding(pipeline, connection, event, declined, pipeline.clock())
+
+
+def outcome_of(pipeline: Pipeline, connection: Connection, event: HeldEvent, *, released: bool) -> tuple[Plaintext | None, Declined | None]:
+    """Run the handler over a held event within this transaction: what it says, as far as it can be read, and why it does not load."""
     said = None
     try:
         opened = OpenEvent(Event.model_validate(parse(event.raw)), event.raw, event.digest)
         said = readable(opened.event, pipeline.keys)
-        received = check(opened, said, event.received_at_utc)
+        received = replace(check(opened, said, event.received_at_utc), released=released)
     except ContentError as error:
         return said, Declined(Fate.REFUSED, error.problems)
     except UnavailableError as error:  # the decryption key that it needs is still missing

@@ -25,15 +25,36 @@ from schemas.errors import Problem
 
 log = structlog.get_logger()
 
+DIED = Problem(code="worker-died", text="a worker died while it opened this message")
+
 
 def take_in_carefully(pipeline: Pipeline, one: InHand) -> list[Answered]:
     """Take in one delivery, event by event; gives the answers to send before it is acknowledged."""
     log.warning("bundle.suspected", lane=one.lane, queue=one.delivery.queue, redeliveries=one.delivery.redeliveries)
-    opened = _open(pipeline, one)
-    if opened is None:
-        return []
-    answers = pipeline.take_in((), opened.parkings)
-    before, unknown = _known_and_unknown(pipeline, opened.arrivals)
+    opened = open_carefully(pipeline, one)
+    pipeline.take_in((), opened.parkings, within=lambda connection: remove_marks(connection, [_mark(one)]))
+    return take_in_one_by_one(pipeline, opened.arrivals)
+
+
+def open_carefully(pipeline: Pipeline, one: InHand) -> Opened:
+    """Open a suspect delivery under its mark, which stays until what came of it is written.
+
+    Where the mark was left over, it is to be parked (`worker-died`) without being opened.
+    """
+    if _begin(pipeline, _mark(one)):
+        return Opened((), (parking_of_message(one.delivery.message, one.lane, one.delivery.queue, DIED),))
+    return open_delivery(one, pipeline.trust, pipeline.expected[one.lane], pipeline.clock())
+
+
+def forget_opening(pipeline: Pipeline, one: InHand) -> None:
+    """What came of opening a suspect delivery is known: its mark goes."""
+    _in_one_transaction(pipeline, lambda connection: remove_marks(connection, [_mark(one)]))
+
+
+def take_in_one_by_one(pipeline: Pipeline, arrivals: Sequence[Arrival]) -> list[Answered]:
+    """Take in what a suspect delivery held, event by event."""
+    answers: list[Answered] = []
+    before, unknown = _known_and_unknown(pipeline, arrivals)
     if before:
         answers.extend(pipeline.take_in(before))
     for arrival in unknown:
@@ -41,16 +62,8 @@ def take_in_carefully(pipeline: Pipeline, one: InHand) -> list[Answered]:
     return answers
 
 
-def _open(pipeline: Pipeline, one: InHand) -> Opened | None:
-    mark = bundle_mark(message_digest(one.delivery.message))
-    if _begin(pipeline, mark):
-        problem = Problem(code="worker-died", text="a worker died while it opened this message")
-        parking = parking_of_message(one.delivery.message, one.lane, one.delivery.queue, problem)
-        pipeline.take_in((), [parking], within=lambda connection: remove_marks(connection, [mark]))
-        return None
-    opened = open_delivery(one, pipeline.trust, pipeline.expected[one.lane], pipeline.clock())
-    _in_one_transaction(pipeline, lambda connection: remove_marks(connection, [mark]))
-    return opened
+def _mark(one: InHand) -> str:
+    return bundle_mark(message_digest(one.delivery.message))
 
 
 def _take_in_one(pipeline: Pipeline, arrival: Arrival) -> list[Answered]:

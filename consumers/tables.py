@@ -1,6 +1,6 @@
-"""The tables of the customs house's own bookkeeping: inbox, stream, evidence, crl, held, withdrawal, parked, attempt, known_post. They live
-in the database that the consumers load, so that one transaction holds both. Their SQL stands in `inbox`, `streams`, `evidence`, `held`,
-`withdrawals`, `parked`, `attempts` and `known_posts`. The tables of closings stand in `closing_tables`.
+"""The tables of the customs house's own bookkeeping: inbox, stream, evidence, crl, held, withdrawal, parked, attempt, known_post, orders.
+They live in the database that the consumers load, so that one transaction holds both. Their SQL stands in `inbox`, `streams`, `evidence`,
+`held`, `withdrawals`, `parked`, `attempts`, `known_posts` and `review`. The tables of closings stand in `closing_tables`.
 """
 
 from __future__ import annotations
@@ -82,9 +82,12 @@ held = Table(
     Column("queue", name(40), nullable=False, comment="the consumer that tries it again"),
     Column("code", name(64), nullable=False),
     Column("problem", words(), nullable=False),
+    Column("exception", words(), comment="type and place of what the handler raised; not told to the sender"),
+    Column("traceback", words(), comment="the end of its traceback"),
     Column("attempts", Integer, nullable=False, server_default=text("0")),
     Column("next_attempt_at_utc", Instant(), comment="null: left to a person"),
     Column("first_held_at_utc", Instant(), nullable=False),
+    Column("released_by_order", big(), comment="review_order.number: a person decided that no rule holds it any more"),
     Column("finished_at_utc", Instant(), comment="when the broker confirmed the final receipt"),
     Index(
         "ix_held_due",
@@ -135,6 +138,7 @@ parked = Table(
     Column("body", LargeBinary, comment="null where it was too large, or the parked rows together"),
     Column("headers", document()),
     Column("closed_at_utc", Instant(), comment="when all events that it claims to hold had been taken in after all, or by a person"),
+    Column("closed_by_order", big(), comment="review_order.number, where a person had it opened again or discarded it"),
     Index("ix_parked_open", "lane", postgresql_where=text("closed_at_utc IS NULL"), sqlite_where=text("closed_at_utc IS NULL")),
 )
 
@@ -161,6 +165,45 @@ known_post = Table(
     Column("last_seen_utc", Instant(), nullable=False, comment="when its last beacon was here, by our clock"),
     Column("skew_seconds", Float, comment="its clock less ours, less the time on the way: too low, never too high"),
     Column("skew_measured_at_utc", Instant()),
+)
+
+review_order = Table(
+    "review_order",
+    metadata,
+    Column("number", big(), primary_key=True, autoincrement=False),
+    Column("kind", name(6), nullable=False, comment="held or parked"),
+    Column("action", name(8), nullable=False, comment="replay, release or discard"),
+    Column("reason", words(), nullable=False),
+    Column("chosen", words(), nullable=False, comment="how the set was chosen, as it was typed"),
+    Column("state", name(9), nullable=False, comment="waiting (for a second person), running, done, cancelled or expired"),
+    Column("ordered_by", words(), nullable=False, comment="the login"),
+    Column("ordered_at_utc", Instant(), nullable=False),
+    Column("expires_at_utc", Instant(), comment="until when a second person may approve it; null: it needs none"),
+    Column("approved_by", words()),
+    Column("approved_at_utc", Instant()),
+    Column("finished_at_utc", Instant()),
+    Index(
+        "ix_review_order_open",
+        "state",
+        postgresql_where=text("state IN ('waiting', 'running')"),
+        sqlite_where=text("state IN ('waiting', 'running')"),
+    ),
+)
+
+review_item = Table(
+    "review_item",
+    metadata,
+    Column("order_number", big(), ForeignKey("review_order.number", name="fk_review_item_order"), primary_key=True),
+    Column("key", name(64), primary_key=True, comment="the held event's id, or the parked row's digest in hexadecimal"),
+    Column("queue", name(100), nullable=False, comment="whose consumer tries it: as in `held` and `parked`"),
+    Column("code", name(64), nullable=False, comment="why it was held or parked when it was chosen"),
+    Column("begun_at_utc", Instant(), comment="set before a parked message is opened: found again, its worker died of it"),
+    Column("outcome", name(10), comment="null: not done yet"),
+    Column("outcome_code", name(64)),
+    Column("done_at_utc", Instant()),
+    # What stands in an open order is in no other one.
+    Index("uq_review_item_open", "key", unique=True, postgresql_where=text("outcome IS NULL"), sqlite_where=text("outcome IS NULL")),
+    Index("ix_review_item_open", "order_number", postgresql_where=text("outcome IS NULL"), sqlite_where=text("outcome IS NULL")),
 )
 
 audit = audit_table(metadata)

@@ -19,6 +19,8 @@ from consumers.opening import InHand
 from consumers.patience import patiently
 from consumers.pipeline import Pipeline
 from consumers.retrying import try_again
+from consumers.review.carrying import Duty
+from consumers.review.doors import ConsumerDoor
 from consumers.suspects import take_in_carefully
 from schemas.errors import UnavailableError
 from schemas.limits import BUNDLE_EVENTS, UNPACKED_BYTES
@@ -29,7 +31,7 @@ log = structlog.get_logger()
 PREFETCH = 100  # messages: enough for the broker to be ahead of a batch, little enough to hold whole bundles in memory
 BATCH_BYTES = UNPACKED_BYTES  # of bodies, unpacked: in memory JSON may need thirty times as much, and 20 kB may unpack to the whole limit
 IDLE_SECONDS = 0.5  # how long an idle worker sleeps unless a delivery or a confirm wakes it
-HELD_SECONDS = 5.0  # between two looks at the held rows
+LOOK_SECONDS = 1.0  # between two looks at what is held and what people ordered: one small query each
 LAST_CONFIRMS_SECONDS = 4.0  # how long a stopping worker waits for its last receipts' confirms
 
 
@@ -47,7 +49,9 @@ class Worker:
         self._outgoing = Outgoing(brokers, self._arrived.set, self._finish)
         self._subscriptions: dict[str, Subscription] = {}
         self._waiting: deque[InHand] = deque()
-        self._held_at = 0.0
+        self._look_at = 0.0
+        self._duty = Duty(pipeline.engine, pipeline.stop, pipeline.clock, (pipeline.consumer.queue, self._queue))
+        self._door = ConsumerDoor(pipeline)
 
     @property
     def name(self) -> str:
@@ -83,10 +87,10 @@ class Worker:
         self._outgoing.settle()
         if self._outgoing.full:
             return False
-        tried = self._try_held()
+        looked = self._look_after()
         batch = self._next_batch()
         if not batch:
-            return tried
+            return looked
         careful = [one for one in batch if one.suspect]
         usual = [one for one in batch if not one.suspect]
         if usual:
@@ -115,15 +119,21 @@ class Worker:
         made = receipts(answers, self._house, self._environment, self._signer.identity, self._pipeline.clock())
         self._outgoing.send(made, deliveries)
 
-    def _try_held(self) -> bool:
-        if time.monotonic() < self._held_at:
+    def _look_after(self) -> bool:
+        """Try held events whose time has come, and carry out what people ordered; a part of it, while deliveries go on between."""
+        if time.monotonic() < self._look_at:
             return False
-        self._held_at = time.monotonic() + HELD_SECONDS
+        self._look_at = time.monotonic() + LOOK_SECONDS
+        if not self._duty.calls(self._pipeline.consumer.queue):
+            return False
+        carried, answers = self._duty.carry_out(self._door)
         retried = try_again(self._pipeline)
-        if not retried.answers:
+        made = receipts([*answers, *retried.answers], self._house, self._environment, self._signer.identity, self._pipeline.clock())
+        if made:
+            self._outgoing.send(made, (), retried.finished_ids)
+        if not (carried or retried.tried):
             return False
-        made = receipts(retried.answers, self._house, self._environment, self._signer.identity, self._pipeline.clock())
-        self._outgoing.send(made, (), retried.finished_ids)
+        self._look_at = 0.0  # there may be more
         return True
 
     def _finish(self, event_ids: Sequence[str]) -> None:

@@ -85,6 +85,10 @@ class House(KeyPair):
         le=3650,
         description="how far back a restored backup may set the database: senders keep what is younger",
     )
+    second_person: frozenset[Literal["replay", "release", "discard"]] = Field(
+        default=frozenset(), description="what somebody orders about held and parked, and only another login may let begin"
+    )
+    second_person_days: int = Field(strict=True, default=7, ge=1, le=365, description="how long such an order waits")
 
 
 class Post(KeyPair):

@@ -98,6 +98,19 @@ def verify(
     return Signatory(speaker.urn, speaker.country, speaker.fingerprint, signed_at, speaker.not_after_utc, speaker.crls)
 
 
+def stated_digests(jws: str) -> list[bytes]:
+    """The digests that a JWS states, unproven: who holds one event alone looks for its digest among them, then verifies over all.
+
+    DistrustError `jws-…` where the form is not that of a signature.
+    """
+    protected, _, _ = _three(jws)
+    stated = _header(protected)["sigD"].get("hashV")
+    digests = [unb64url(each) if isinstance(each, str) else None for each in stated] if isinstance(stated, list) else [None]
+    if not all(digests):
+        raise DistrustError("jws-header", "hashV must be digests in base64url", field="sigD.hashV")
+    return [digest for digest in digests if digest]
+
+
 def b64url(content: bytes) -> str:
     """Base64url without padding (RFC 7515 section 2)."""
     return base64.urlsafe_b64encode(content).rstrip(b"=").decode()

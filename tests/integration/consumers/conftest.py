@@ -15,8 +15,11 @@ from consumers import migrations
 from consumers.database import open_engine
 from consumers.pipeline import Pipeline
 from consumers.registry import Consumer, Handler, load_consumer
+from consumers.review import progress
 from schemas.names import STREAM_TYPES
+from tests.integration.consumers import rules
 from tests.integration.consumers.frontier import Frontier
+from tests.integration.consumers.office import Office
 
 
 @pytest.fixture(scope="session")
@@ -78,6 +81,20 @@ def pipeline_of(engine: Engine, frontier: Frontier, record: Consumer, clock: Han
         return Pipeline(consumer, engine, frontier.trust, frontier.expected, threading.Event(), clock)
 
     return make
+
+
+@pytest.fixture
+def ruled(pipeline_of: PipelineOf) -> Pipeline:
+    """The pipeline of a consumer that holds by a rule, and fails over what is cursed until the fault is mended."""
+    rules.MENDED["fault"] = False
+    return pipeline_of(rules.load_by_rules)
+
+
+@pytest.fixture
+def office(tmp_path: Path, url: str, frontier: Frontier, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Office:
+    """The house's office; no house runs, and nobody waits long for one."""
+    monkeypatch.setattr(progress, "HOUSE_SECONDS", 0.0)
+    return Office(tmp_path, url, frontier, engine, monkeypatch)
 
 
 @pytest.fixture

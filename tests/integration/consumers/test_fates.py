@@ -12,7 +12,6 @@ from sqlalchemy import Engine, select, text
 from broker.trust.signing import b64url
 from consumers.answers import Answered
 from consumers.context import Batch, Context
-from consumers.held import refuse as refuse_held
 from consumers.loaders.record import load_record
 from consumers.loaders.record.tables import declaration as declaration_table
 from consumers.pipeline import Pipeline
@@ -261,18 +260,6 @@ def test_what_is_parked_is_bounded_in_bytes(
         kept = connection.execute(select(parked.c.kept_bytes, parked.c.times)).all()
     assert sum(row.kept_bytes for row in kept) <= 1_000
     assert (len(kept), sum(row.times for row in kept)) == (6, 9)
-
-
-def test_a_person_may_refuse_a_held_event_and_the_sender_is_told(
-    pipeline_of: PipelineOf, frontier: Frontier, engine: Engine, clock: Hands
-) -> None:
-    cursed = pipeline_of(load_unless_cursed)
-    (first,) = cursed.process(frontier.deliveries([frontier.post.event(declaration("pr", local_reference="cursed"))]))
-    with engine.begin() as connection:
-        assert refuse_held(connection, first.event_id, "the goods never came", clock())
-        assert not refuse_held(connection, first.event_id, "again", clock())
-    (told,) = try_again(cursed).answers
-    assert (told.fate, told.problems[0].code, told.problems[0].text) == (Fate.REFUSED, "refused-by-person", "the goods never came")
 
 
 def test_an_instant_at_the_end_of_the_calendar_is_refused(pipeline: Pipeline, frontier: Frontier) -> None:
