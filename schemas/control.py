@@ -20,11 +20,11 @@ from schemas.limits import (
     RECOVERY_ENTRIES,
     RECOVERY_STREAMS,
 )
-from schemas.names import STREAM_TYPES, EventType
+from schemas.names import ID_PATTERN, STREAM_TYPES, EventType
 from schemas.text import Text
 from schemas.values import Instant, whole
 
-EventId = Annotated[str, Field(min_length=36, max_length=36)]
+EventId = Annotated[str, Field(pattern=ID_PATTERN)]
 SealedProblems = Annotated[
     str, Field(min_length=20, max_length=40_000, pattern=r"^[A-Za-z0-9_-]+\.\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+$")
 ]
@@ -220,7 +220,7 @@ class ManifestAnswer(Part):
 class ManifestRequest(Part):
     """The house asks a post for a manifest now; `everything`: of all blocks that the post still keeps."""
 
-    reason: Annotated[str, Field(max_length=200)]
+    reason: Annotated[Text, Field(max_length=200)]
     everything: bool = False
 
 
@@ -251,7 +251,7 @@ class Recovered(Answer):
     type: StreamTypeName
     epoch: Epoch
     sequence: Annotated[int, whole(1, INTEGER)]
-    reference: Annotated[str, Field(min_length=1, max_length=200)]
+    reference: Annotated[Text, Field(min_length=1, max_length=200)]
     version: Annotated[int, whole(1, 9_999)] | None = None
     content: Digest | None = None
 
@@ -277,6 +277,6 @@ class Withdrawal(Part):
     type: StreamTypeName
     epoch: Epoch
     sequence: Annotated[int, whole(1, INTEGER)]
-    reference: Annotated[str, Field(min_length=1, max_length=200)]
+    reference: Annotated[Text, Field(min_length=1, max_length=200)]
     version: Annotated[int, whole(1, 9_999)]
     reason: Annotated[Text, Field(min_length=1, max_length=300)]

@@ -17,7 +17,7 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, 
 from uuid_utils.compat import uuid7
 
 from schemas.limits import INTEGER
-from schemas.names import STREAM_TYPES, TYPE_PATTERN, URN_PATTERN
+from schemas.names import ID_PATTERN, STREAM_TYPES, TYPE_PATTERN, URN_PATTERN
 from schemas.text import Text
 
 Urn = Annotated[str, Field(pattern=URN_PATTERN, max_length=100)]
@@ -48,7 +48,7 @@ class Event(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=False)
 
     specversion: Literal["1.0"]
-    id: str = Field(pattern=r"^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$")
+    id: str = Field(pattern=ID_PATTERN)
     source: Urn
     type: str = Field(pattern=TYPE_PATTERN, max_length=60)
     subject: Text = Field(min_length=1, max_length=200)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 URN_PATTERN = r"^urn:customs:[a-z]{2}:[a-z0-9]+(-[a-z0-9]+)*$"
+ID_PATTERN = r"^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$"  # UUIDv7 in lower case
 TYPE_PATTERN = r"^customs\.[a-z]+(-[a-z]+)*\.v[1-9][0-9]?$"
 _URN = re.compile(r"urn:customs:([a-z]{2}):([a-z0-9]+(?:-[a-z0-9]+)*)\Z")
 

@@ -21,7 +21,10 @@ EPOCH = "0123456789abcdef"
 
 
 def lines_of(first: int, last: int) -> list[Line]:
-    return [Line(sequence, f"{sequence:036}", hashlib.sha256(str(sequence).encode()).digest()) for sequence in range(first, last + 1)]
+    return [
+        Line(sequence, f"01930000-0000-7000-8000-{sequence:012}", hashlib.sha256(str(sequence).encode()).digest())
+        for sequence in range(first, last + 1)
+    ]
 
 
 def stated(lines: Sequence[Line]) -> ManifestStream:
