@@ -47,20 +47,29 @@ def receipts(
     for source in sorted(by_source):
         post = Party.of_urn(source)
         for part in _parts(list(by_source[source].values())):
-            raw = control_event(
-                EventType.RECEIPT.value,
-                house,
-                post,
-                environment=environment,
-                purpose=PURPOSE,
-                legal_basis=LEGAL_BASIS,
-                subject=f"receipt of {len(part)} events",
-                data={"answers": part},
-                now=now_utc,
-            )
+            raw = _receipt(part, house, post, environment, now_utc)
             message = pack(Route(house, post, EventType.RECEIPT.value), [raw], [digest_of(raw)], identity, now_utc)
             made.append((post.country, message))
     return made
+
+
+def receipt_of(answer: Answered, house: Party, environment: str, now_utc: datetime) -> bytes:
+    """Make a receipt of one answer: the event's exact bytes, not signed yet."""
+    return _receipt([_told(answer)], house, Party.of_urn(answer.source), environment, now_utc)
+
+
+def _receipt(part: Sequence[dict[str, Any]], house: Party, post: Party, environment: str, now_utc: datetime) -> bytes:
+    return control_event(
+        EventType.RECEIPT.value,
+        house,
+        post,
+        environment=environment,
+        purpose=PURPOSE,
+        legal_basis=LEGAL_BASIS,
+        subject=f"receipt of {len(part)} events",
+        data={"answers": part},
+        now=now_utc,
+    )
 
 
 def _parts(answers: Sequence[Answered]) -> Iterator[list[dict[str, Any]]]:

@@ -92,12 +92,13 @@ def trace(settings: Settings, reference: str) -> Iterator[Step]:
     steps: list[Step] = []
     with reading(settings.house.database) as connection:
         if connection is not None:
-            for row in connection.execute(_rows_of(reference)):
+            for row in connection.execute(rows_of(reference)):
                 steps.extend(_steps(connection, row, where))
     yield from steps
 
 
-def _rows_of(reference: str) -> Select[Any]:
+def rows_of(reference: str) -> Select[Any]:
+    """The inbox rows of a declaration, by its reference or by its registration number alone, in the order of their coming."""
     by_number = select(declaration.c.reference).where(declaration.c.registration_number == reference)
     refused = inbox.c.reference.like("%/" + reference.replace("\\", "\\\\").replace("%", r"\%").replace("_", r"\_"), escape="\\")
     alone = (inbox.c.reference.in_(by_number), (inbox.c.fate != Fate.LOADED.value) & refused) if "/" not in reference else ()

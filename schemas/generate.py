@@ -1,7 +1,7 @@
 """`python -m schemas.generate [--check]`: writes what is derived from the models and the catalogue, or checks that it is current.
 
 The one module of `schemas` that touches files; nothing else imports it. What it writes: `schemas/jsonschema/<type>.json` for every type
-`event.json` for the outer event, one for data under encryption, and `docs/errors.md`.
+`event.json` for the outer event, one for data under encryption, one for the evidence file, and `docs/errors.md`.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from pydantic import BaseModel
 from schemas.catalogue import areas
 from schemas.content import MODELS
 from schemas.event import Event, schema_of
+from schemas.evidence import EVIDENCE_SCHEMA, EvidenceFile
 from schemas.sealed import SEALED_SCHEMA, SealedData
 
 ROOT = Path(__file__).parents[1]
@@ -34,9 +35,10 @@ def generated() -> dict[Path, str]:
 
 
 def json_schemas() -> dict[str, str]:
-    """Give the JSON Schema of each type, by type, that of the outer event as `event`, and that of data under encryption."""
+    """Give the JSON Schema of each type, by type, that of the outer event as `event`, of data under encryption, and of evidence."""
     sealed = SEALED_SCHEMA.removeprefix(schema_of(""))
-    models: Mapping[str, type[BaseModel]] = {**{str(name): model for name, model in MODELS.items()}, sealed: SealedData, "event": Event}
+    others: Mapping[str, type[BaseModel]] = {sealed: SealedData, EVIDENCE_SCHEMA: EvidenceFile, "event": Event}
+    models: Mapping[str, type[BaseModel]] = {**{str(name): model for name, model in MODELS.items()}, **others}
     return {name: _json_schema(name, model) for name, model in models.items()}
 
 

@@ -13,8 +13,8 @@ from schemas.limits import INTEGER, JSON_DEPTH
 STRING_CHARACTERS = 1024 * 1024  # of any one string or name; the models bound each field further
 
 
-def parse(raw: bytes) -> dict[str, Any]:
-    """Read exactly one JSON object from UTF-8 bytes.
+def parse(raw: bytes, string_characters: int = STRING_CHARACTERS) -> dict[str, Any]:
+    """Read exactly one JSON object from UTF-8 bytes; `string_characters` bounds each string in it.
 
     Raises ContentError: `json-encoding` (not UTF-8, or a byte order mark), `json-depth` (nested deeper than `JSON_DEPTH`),
     `json-syntax`, `json-duplicate-key`, `json-number` (a fraction, an exponent, NaN, an infinity, or beyond ±(2**53 - 1): a number
@@ -36,8 +36,8 @@ def parse(raw: bytes) -> dict[str, Any]:
     if type(value) is not dict:
         raise ContentError("json-not-object", "not a JSON object", value=type(value).__name__)
     # Only these characters and escapes can make a string unfit: the search in the bytes spares a walk through the value.
-    if b"\\u0000" in raw or b"\\ud" in raw or b"\\uD" in raw or len(raw) > STRING_CHARACTERS:
-        _check_strings(value)
+    if b"\\u0000" in raw or b"\\ud" in raw or b"\\uD" in raw or len(raw) > string_characters:
+        _check_strings(value, string_characters)
     return value
 
 
@@ -76,17 +76,17 @@ def _no_number(digits: str) -> NoReturn:
     raise ContentError("json-number", "no fractions or exponents: such a number travels as a string", value=digits)
 
 
-def _check_strings(value: Any) -> None:
+def _check_strings(value: Any, limit: int) -> None:
     if type(value) is str:
-        if "\0" in value or len(value) > STRING_CHARACTERS or any("\ud800" <= character <= "\udfff" for character in value):
+        if "\0" in value or len(value) > limit or any("\ud800" <= character <= "\udfff" for character in value):
             raise ContentError("json-text", "a string with U+0000, a lone surrogate, or too long", value=value.encode(errors="replace"))
     elif type(value) is dict:
         for name, each in value.items():
-            _check_strings(name)
-            _check_strings(each)
+            _check_strings(name, limit)
+            _check_strings(each, limit)
     elif type(value) is list:
         for each in value:
-            _check_strings(each)
+            _check_strings(each, limit)
 
 
 # A string, or the beginning of one that does not end. Possessive: each byte is looked at once, whatever the text.

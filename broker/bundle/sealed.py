@@ -31,10 +31,19 @@ def seal(data: dict[str, Any], salt: str, recipient: Recipient) -> tuple[dict[st
 
 
 def unseal(event: Event, keys: DecryptionKeys) -> Plaintext:
-    """Give what a sealed event holds.
+    """Give what a sealed event holds; raises what `decrypted` does, and ContentError `sealed-broken` otherwise."""
+    data, reply = read_plaintext(decrypted(event, keys))
+    reply_key = unb64url(reply)
+    if reply_key is None or len(reply_key) != REPLY_KEY_BYTES:
+        raise ContentError("sealed-broken", f"reply holds {REPLY_KEY_BYTES} bytes in base64url", field="reply")
+    return Plaintext(data, reply_key)
 
-    UnavailableError `sealed-key-unknown` where none of our keys is meant; ContentError `sealed-broken` where it does not decrypt, is not
-    what was signed, or holds something else than data and a reply key.
+
+def decrypted(event: Event, keys: DecryptionKeys) -> bytes:
+    """The exact plaintext of a sealed event: what its sender signed.
+
+    UnavailableError `sealed-key-unknown` where none of our keys is meant; ContentError `sealed-broken` where it does not decrypt, or is
+    not what was signed.
     """
     sealed = read_sealed(event.data)
     packed, content_type = keys.decrypt(sealed.jwe)
@@ -46,8 +55,4 @@ def unseal(event: Event, keys: DecryptionKeys) -> Plaintext:
         raise ContentError("sealed-broken", f"the plaintext cannot be unpacked: {error}"[:500], field="data.jwe") from None
     if b64url(plaintext_digest(event.salt, plaintext)) != sealed.digest:
         raise ContentError("sealed-broken", "the plaintext is not the one whose digest was signed", field="data.digest")
-    data, reply = read_plaintext(plaintext)
-    reply_key = unb64url(reply)
-    if reply_key is None or len(reply_key) != REPLY_KEY_BYTES:
-        raise ContentError("sealed-broken", f"reply holds {REPLY_KEY_BYTES} bytes in base64url", field="reply")
-    return Plaintext(data, reply_key)
+    return plaintext

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any
 
 import typer
 
 from broker.audit import Entry
+from broker.operations.instants import parse_instant
 from broker.operations.output import ConfigOption, JsonOption, print_json, print_table
 from broker.operations.trails import Head, Trail, Verdict, judge, trails
 from broker.settings.load import load_settings
@@ -32,7 +33,8 @@ def list_entries(
     as_json: JsonOption = False,
 ) -> None:
     """List what people did, the latest last."""
-    first, last = _instant(since), _instant(until)
+    first = None if since is None else parse_instant(since, "--since")
+    last = None if until is None else parse_instant(until, "--until")
 
     def wanted(entry: Entry) -> bool:
         when = datetime.fromisoformat(entry.at_utc)
@@ -94,16 +96,6 @@ def _trails(config: ConfigOption, unit: str | None) -> list[Trail]:
     if unit is not None and not found:
         raise UsageError("post-unknown", "no database of such a unit is on this machine", field="--unit", value=unit)
     return found
-
-
-def _instant(words: str | None) -> datetime | None:
-    if words is None:
-        return None
-    try:
-        instant = datetime.fromisoformat(words)
-    except ValueError:
-        raise UsageError("instant-invalid", "a day or an instant, such as 2026-11-24 or 2026-11-24T08:00", value=words) from None
-    return instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant
 
 
 def _document(unit: str, entry: Entry) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Select, and_, exists, func, not_, or_, select
 
 from broker.outbox.tables import beacon, lease, outbox, outbox_life, parked_control, receipt, receipt_counter, stream
-from broker.outbox.values import ANY_TYPE, BeaconState, Depth, EventFate, KeptEvent, Life, OutboxRow, RelayedRow, Types
+from broker.outbox.values import ANY_TYPE, BeaconState, Depth, EventFate, KeptRow, Life, OutboxRow, RelayedRow, Types
 from schemas.errors import Problem
 from schemas.event import digest_of
 from schemas.fates import Fate
@@ -210,20 +210,20 @@ def rows_of(connection: Connection, reference: str) -> Sequence[Any]:
     return connection.execute(select(*columns).where(_named(reference)).order_by(outbox.c.position)).all()
 
 
-def kept(connection: Connection, reference: str) -> list[KeptEvent]:
+def kept(connection: Connection, reference: str) -> list[KeptRow]:
     """All versions of one declaration with their bytes and receipts, in order of acceptance; found as by `rows_of`.
 
     What was learned from a house is not among them: its bytes are over there only.
     """
     columns = (
-        *(outbox.c[name] for name in ("event_id", "destination", "type", "epoch", "sequence", "reference", "version", "raw")),
+        *(outbox.c[name] for name in KeptRow._fields[:9]),
         receipt.c.received_at_utc,
         receipt.c.jws,
         receipt.c.raw,
     )
     query = select(*columns).outerjoin(receipt, receipt.c.digest == outbox.c.receipt_digest)
     here = query.where(_named(reference), outbox.c.learned == 0)
-    return [KeptEvent._make(row) for row in connection.execute(here.order_by(outbox.c.position))]
+    return [KeptRow._make(row) for row in connection.execute(here.order_by(outbox.c.position))]
 
 
 def _named(reference: str) -> ColumnElement[bool]:

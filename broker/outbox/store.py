@@ -13,10 +13,12 @@ from typing import Any
 import structlog
 from sqlalchemy import Engine
 
+from broker.audit import Act, append
 from broker.outbox import acceptance, leasing, lives, parked, reading, recording, recovering, withdrawing
 from broker.outbox.engine import one_at_a_time, open_engine, writing
 from broker.outbox.engine import reading as reading_transaction
 from broker.outbox.migrations import upgrade
+from broker.outbox.tables import audit
 from broker.outbox.values import (
     ANY_TYPE,
     Acceptance,
@@ -24,7 +26,7 @@ from broker.outbox.values import (
     Depth,
     Draft,
     EventFate,
-    KeptEvent,
+    KeptRow,
     Life,
     Occurrences,
     OutboxRow,
@@ -218,10 +220,15 @@ class Outbox:
         with reading_transaction(self._engine) as connection:
             return reading.rows_of(connection, reference)
 
-    def kept(self, reference: str) -> list[KeptEvent]:
+    def kept(self, reference: str) -> list[KeptRow]:
         """All versions of one declaration with their exact bytes and the receipts that answered them."""
         with reading_transaction(self._engine) as connection:
             return reading.kept(connection, reference)
+
+    def note(self, act: Act) -> None:
+        """Write an act that changes nothing here, but that is to be known, into the audit trail."""
+        with writing(self._engine) as connection:
+            append(connection, audit, act, self._clock())
 
     def beacons(self) -> list[BeaconState]:
         """What is known of every destination's beacon."""

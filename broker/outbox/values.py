@@ -242,8 +242,10 @@ class EventFate:
         return self.settled_at_utc is not None
 
 
-class KeptEvent(NamedTuple):
-    """An event with all that is kept to prove it: its exact bytes, and the receipt that answered it, as it came (None: none yet)."""
+class KeptRow(NamedTuple):
+    """An event with all that is kept to prove it: its exact bytes, its tombstone's where it was withdrawn, and the receipt that answered
+    it, as it came (None: none yet).
+    """
 
     event_id: str
     destination: str
@@ -253,6 +255,7 @@ class KeptEvent(NamedTuple):
     reference: str
     version: int
     raw: bytes
+    withdrawal: bytes | None
     received_at_utc: datetime | None
     receipt_jws: str | None
     receipt_raw: bytes | None

@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from broker.settings.model import CRL_GRACE_DAYS, Home, Partner, Settings
 from broker.trust.crls import AUTHORITIES, Crl, CrlShelf, HeldCrl
 from broker.trust.keys import fingerprint_of
-from broker.trust.paths import Chain, build_chain, check_clock, read_anchor
+from broker.trust.paths import Chain, build_chain, check_clock, read_anchor, read_chain
 from schemas.errors import DistrustError, SettingsError
 from schemas.names import Party
 
@@ -169,6 +169,18 @@ class TrustStore:
         if found.urn != party.urn:
             raise DistrustError("trust-name", f"it is another unit's than {party.urn}", field="x5c", value=found.urn)
         return found
+
+    def crls_over(self, country: str, x5c: Sequence[str]) -> tuple[Crl, ...]:
+        """The newest CRL of each issuer of a chain of this country, its anchor's last, whatever they say of it; DistrustError `trust-…`
+        where the chain cannot be read.
+        """
+        _, *above = read_chain(x5c)
+        with self._lock:
+            anchor, shelf = self._anchors.get(country), self._shelves.get(country)
+            if anchor is None or shelf is None:
+                return ()
+            found = [shelf.newest(issuer) for issuer in (*above, anchor.certificate)]
+            return tuple(crl for crl in found if crl is not None)
 
     @property
     def countries(self) -> frozenset[str]:

@@ -20,11 +20,11 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from broker.trust.keys import fingerprint_of, write_atomically
 from schemas.errors import DistrustError, SettingsError
+from schemas.limits import CRL_BYTES
 
 log = structlog.get_logger()
 
 AUTHORITIES = 64  # of one country: an administration that is up to no good may make as many as it likes, and a list of 500 kB of each
-_FILE_BYTES = 4 * 1024 * 1024
 _SUFFIXES = frozenset({".crl", ".der", ".pem"})
 
 
@@ -89,6 +89,17 @@ class Crl:
             return self.parsed.is_signature_valid(key)
         except (ValueError, TypeError, UnsupportedAlgorithm):
             return False
+
+    def revoked_since(self, serial: int) -> datetime | None:
+        """Since when this serial is revoked: its revocation date, or its invalidity date (RFC 5280 section 5.3.2) where that is earlier."""
+        entry = self.parsed.get_revoked_certificate_by_serial_number(serial)
+        if entry is None:
+            return None
+        try:
+            invalid = entry.extensions.get_extension_for_class(x509.InvalidityDate).value.invalidity_date_utc
+        except (x509.ExtensionNotFound, x509.DuplicateExtension, ValueError):
+            return entry.revocation_date_utc
+        return min(entry.revocation_date_utc, invalid)
 
     def revokes(self, serial: int) -> bool:
         """Whether it lists this serial."""
@@ -195,7 +206,7 @@ class CrlShelf:
             return
 
     def _parsed(self, path: Path, size: int) -> Crl | None:
-        if size > _FILE_BYTES:
+        if size > CRL_BYTES:
             log.warning("crl.refused", country=self.country, file=str(path), reason="larger than 4 MiB")
             return None
         try:

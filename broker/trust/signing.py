@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -32,6 +32,7 @@ CRITICAL = ("sigD", "b64")
 _NEVER = ("jwk", "jku", "x5u", "zip", "enc")  # keys never come from a message; the others are JWE's
 _ES256 = ec.ECDSA(hashes.SHA256())
 _SIGNATURE_BYTES = 64
+_DIGEST_BYTES = 32
 _LATEST = 253_402_300_799  # the last second of the year 9999
 
 
@@ -67,14 +68,44 @@ def sign(digests: Sequence[bytes], identity: Identity, now_utc: datetime) -> str
     return jws
 
 
-def verify(
-    jws: str, digests: Sequence[bytes], trust: TrustStore, now_utc: datetime, country: str | None = None, *, brings_crl: bool = False
-) -> Signatory:
-    """Check a JWS over these digests, cheapest checks first, and say who signed.
+@dataclass(frozen=True, slots=True)
+class SignedHeader:
+    """A JWS whose form is right; its signature, its certificates and its digests are still to be checked."""
 
-    `country`, where given, is the only one whose units may have signed; with `brings_crl` it may be one whose CRL is stale. Raises
-    DistrustError with a code `jws-…` (form, digests, signature) or `trust-…` (certificates).
-    """
+    protected: str
+    header: Mapping[str, Any] = field(repr=False)
+    signature: bytes = field(repr=False)
+
+    @property
+    def x5c(self) -> list[str]:
+        """The chain as it travels."""
+        return list(self.header["x5c"])
+
+    @property
+    def signed_at_utc(self) -> datetime:
+        """When it was signed, as the signer claims."""
+        return datetime.fromtimestamp(self.header["iat"], UTC)
+
+    @property
+    def digests(self) -> list[bytes]:
+        """The digests that it signs; DistrustError where they are none."""
+        texts = self.header["sigD"].get("hashV")
+        found = [unb64url(text) if isinstance(text, str) else None for text in texts] if isinstance(texts, list) else []
+        digests = [digest for digest in found if digest is not None and len(digest) == _DIGEST_BYTES]
+        _check_digests(self.header["sigD"], digests)
+        return digests
+
+    def check(self, key: ec.EllipticCurvePublicKey, urn: str) -> None:
+        """DistrustError `jws-signature` unless this key, which is `urn`'s, made it."""
+        r, s = int.from_bytes(self.signature[:32], "big"), int.from_bytes(self.signature[32:], "big")
+        try:
+            key.verify(encode_dss_signature(r, s), f"{self.protected}.".encode(), _ES256)
+        except InvalidSignature:
+            raise DistrustError("jws-signature", "the signature does not fit", field="jws", value=urn) from None
+
+
+def read_jws(jws: str) -> SignedHeader:
+    """Read a JWS, cheapest checks first; DistrustError with a code `jws-…` where its form is not the protocol's."""
     if len(jws) > HEADER_BYTES:
         raise DistrustError("jws-too-long", f"longer than {HEADER_BYTES} characters", field="jws", value=len(jws))
     protected, detached, tail = _three(jws)
@@ -83,19 +114,22 @@ def verify(
     signature = unb64url(tail)
     if signature is None or len(signature) != _SIGNATURE_BYTES:
         raise DistrustError("jws-form", "the signature must be 64 bytes in base64url", field="jws")
-    header = _header(protected)
-    _check_digests(header["sigD"], digests)
-    speaker = trust.speaker(header["x5c"], country, now_utc, brings_crl=brings_crl)
-    try:
-        speaker.key.verify(
-            encode_dss_signature(int.from_bytes(signature[:32], "big"), int.from_bytes(signature[32:], "big")),
-            f"{protected}.".encode(),
-            _ES256,
-        )
-    except InvalidSignature:
-        raise DistrustError("jws-signature", "the signature does not fit", field="jws", value=speaker.urn) from None
-    signed_at = datetime.fromtimestamp(header["iat"], UTC)
-    return Signatory(speaker.urn, speaker.country, speaker.fingerprint, signed_at, speaker.not_after_utc, speaker.crls)
+    return SignedHeader(protected, _header(protected), signature)
+
+
+def verify(
+    jws: str, digests: Sequence[bytes], trust: TrustStore, now_utc: datetime, country: str | None = None, *, brings_crl: bool = False
+) -> Signatory:
+    """Check a JWS over these digests, cheapest checks first, and say who signed.
+
+    `country`, where given, is the only one whose units may have signed; with `brings_crl` it may be one whose CRL is stale. Raises
+    DistrustError with a code `jws-…` (form, digests, signature) or `trust-…` (certificates).
+    """
+    signed = read_jws(jws)
+    _check_digests(signed.header["sigD"], digests)
+    speaker = trust.speaker(signed.x5c, country, now_utc, brings_crl=brings_crl)
+    signed.check(speaker.key, speaker.urn)
+    return Signatory(speaker.urn, speaker.country, speaker.fingerprint, signed.signed_at_utc, speaker.not_after_utc, speaker.crls)
 
 
 def stated_digests(jws: str) -> list[bytes]:

@@ -20,7 +20,7 @@ def test_what_is_generated_has_not_drifted() -> None:
 
 
 def test_every_type_and_the_outer_event_have_a_json_schema() -> None:
-    assert set(json_schemas()) == {*map(str, MODELS), "customs.sealed-data.v1", "event"}
+    assert set(json_schemas()) == {*map(str, MODELS), "customs.sealed-data.v1", "evidence.v1", "event"}
 
 
 def test_drift_missing_files_and_leftovers_are_found_and_mended(tmp_path: Path) -> None:

@@ -107,12 +107,17 @@ def crl(
     revoked: Sequence[int] = (),
     *,
     until: datetime = NOW + timedelta(days=30),
+    since: datetime = NOW - timedelta(days=1),
+    lost: datetime | None = None,
     extra: Sequence[tuple[x509.ExtensionType, bool]] = (),
 ) -> bytes:
-    """A CRL in DER."""
+    """A CRL in DER; what it revokes is so `since` then, and its key was `lost` (the invalidity date) at that instant."""
     builder = x509.CertificateRevocationListBuilder(issuer.certificate.subject, NOW - timedelta(days=1), until)
     for serial in revoked:
-        builder = builder.add_revoked_certificate(x509.RevokedCertificateBuilder(serial, NOW - timedelta(days=1)).build())
+        entry = x509.RevokedCertificateBuilder(serial, since)
+        if lost is not None:
+            entry = entry.add_extension(x509.InvalidityDate(lost), critical=False)
+        builder = builder.add_revoked_certificate(entry.build())
     if number is not None:
         builder = builder.add_extension(x509.CRLNumber(number), critical=False)
     for extension, critical in extra:
