@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 
 import structlog
-from sqlalchemy import Connection, Select, insert, select, update
+from sqlalchemy import Connection, Select, func, insert, select, update
 
 from broker.outbox.reading import life_of
-from broker.outbox.tables import outbox_life
-from broker.outbox.values import Life
+from broker.outbox.tables import outbox_life, stream
+from broker.outbox.values import BeaconReturned, Life
 from schemas.errors import SettingsError, UnavailableError
 from schemas.event import new_epoch
 from schemas.names import Party
@@ -49,6 +50,30 @@ def suspect(connection: Connection, because: str, now: datetime) -> bool:
     connection.execute(update(outbox_life).where(here).values(suspected_at_utc=now, suspected_because=because))
     log.error("outbox.set_back", source=life.source, epoch=life.epoch, because=because, advice=RECOVER)
     return True
+
+
+def look_for_set_back(connection: Connection, returned: Iterable[BeaconReturned], now: datetime) -> None:
+    """See whether a house holds what this outbox never gave: a number of this life, or a life that it does not know."""
+    says = [home for home in returned if home.highest or home.epochs]
+    if not says:
+        return
+    life = life_of(connection.execute(_current()).one())
+    if life.recovering or life.suspected_because is not None:
+        return
+    known = set(connection.execute(select(outbox_life.c.epoch)).scalars())
+    for home in says:
+        unknown = next((epoch for epoch in home.epochs if epoch not in known), None)
+        given = _given(connection, home.destination, life.epoch)
+        unit = Party.of_urn(home.destination).unit
+        if unknown is not None:
+            suspect(connection, f"{unit} holds events of a life of it, {unknown}, of which it knows nothing", now)
+        elif home.epoch == life.epoch and (home.highest or 0) > given:
+            suspect(connection, f"{unit} holds its number {home.highest}, and the highest that it knows to have given is {given}", now)
+
+
+def _given(connection: Connection, destination: str, epoch: str) -> int:
+    here = (stream.c.destination == destination, stream.c.epoch == epoch)
+    return connection.execute(select(func.max(stream.c.last_sequence)).where(*here)).scalar() or 0
 
 
 def refuse_unfit(life: Life) -> None:

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 import structlog
-from sqlalchemy import Connection, Table, delete, func, insert, select, update
+from sqlalchemy import Connection, Table, delete, exists, func, insert, select, update
 
 from broker import audit
 from broker.outbox import lives
@@ -114,6 +114,60 @@ def keep(connection: Connection, told: Told, now: datetime) -> RecoveryState:
         values |= {"answered_at_utc": now, "learned": learned.learned, "settled": learned.settled, "reissued": learned.reissued}
     connection.execute(update(recovery).where(here).values(values))
     return _state(connection, _end(connection, life, now))
+
+
+def ask_again(connection: Connection, house: str, now: datetime) -> bool:
+    """Open the questions to a house once more where an event of a former life stays unanswered though it was sent again: another one
+    may have come to its place after the house had told all. Also where events are missing that may have been on their way then.
+    """
+    life = state(connection).life
+    asked = connection.execute(select(recovery).where(recovery.c.destination == house)).first()
+    if life.recovering or asked is None or asked.answered_at_utc is None:
+        return False
+    again = [head for head in _before_gaps(connection, house) if head.epoch != life.epoch]
+    if not again:
+        return False
+    connection.execute(delete(recovery_head).where(recovery_head.c.destination == house))
+    others = [head for head in _last_heads(connection, house) if (head.type, head.epoch) not in {(one.type, one.epoch) for one in again}]
+    _raise_heads(connection, house, [*again, *others])
+    here = recovery.c.destination == house
+    connection.execute(update(recovery).where(here).values(answered_at_utc=None, begun_at_utc=now, told=0, remaining=None))
+    log.info("recovery.begun_again", house=house, streams=[f"{head.type.value} {head.epoch}/{head.last}" for head in again])
+    return True
+
+
+def _before_gaps(connection: Connection, house: str) -> list[StreamHead]:
+    """The streams in which something of ours stays without an answer though it was sent again, or is not known at all, up to there."""
+    stuck = (outbox.c.destination == house, outbox.c.settled_at_utc.is_(None), outbox.c.answered_fate.is_(None), outbox.c.relays > 1)
+    first = select(outbox.c.type, outbox.c.epoch, func.min(outbox.c.sequence)).where(*stuck).group_by(outbox.c.type, outbox.c.epoch)
+    found = {(row[0], row[1]): row[2] - 1 for row in connection.execute(first)}
+    holed = select(stream.c.type, stream.c.epoch).where(stream.c.destination == house, stream.c.holes > 0)
+    for kind, epoch in connection.execute(holed).all():
+        gap = _first_gap(connection, house, kind, epoch)
+        found[(kind, epoch)] = min(gap, found.get((kind, epoch), gap))
+    return [_head(kind, epoch, last) for (kind, epoch), last in found.items()]
+
+
+def _first_gap(connection: Connection, house: str, kind: str, epoch: str) -> int:
+    """Up to where a stream is whole here."""
+    here = (outbox.c.destination == house, outbox.c.type == kind, outbox.c.epoch == epoch)
+    next_one = outbox.alias()
+    followed = exists().where(
+        next_one.c.destination == house,
+        next_one.c.type == kind,
+        next_one.c.epoch == epoch,
+        next_one.c.sequence == outbox.c.sequence + 1,
+    )
+    lowest, whole_to = connection.execute(
+        select(func.min(outbox.c.sequence), select(func.min(outbox.c.sequence)).where(*here, ~followed).scalar_subquery()).where(*here)
+    ).one()
+    return 0 if lowest is None or lowest > 1 else int(whole_to)
+
+
+def _last_heads(connection: Connection, house: str) -> list[StreamHead]:
+    """Every stream to a house, up to the last number given in it."""
+    query = select(stream.c.type, stream.c.epoch, stream.c.last_sequence).where(stream.c.destination == house)
+    return [_head(*row) for row in connection.execute(query)]
 
 
 def _end(connection: Connection, life: Life, now: datetime) -> Life:

@@ -138,9 +138,11 @@ class Outbox:
         return state
 
     def recovery(self) -> RecoveryState:
-        """How the outbox stands between being set back and accepting again."""
+        """How the outbox stands between being set back and accepting again; from then on this process knows the current life."""
         with reading_transaction(self._engine) as connection:
-            return recovering.state(connection)
+            state = recovering.state(connection)
+        self._life = state.life
+        return state
 
     def heads(self, house: str) -> list[StreamHead]:
         """From where on a house (URN) is to tell what it holds, for each stream to it."""
@@ -151,6 +153,11 @@ class Outbox:
         """Keep what a house told; once that is all, learn it in the same transaction; once all houses have, accept again."""
         with writing(self._engine) as connection:
             return recovering.keep(connection, told, self._clock())
+
+    def ask_again(self, house: str) -> bool:
+        """See whether a house (URN) that told all before should be asked once more, for what was on its way then; if so, open that."""
+        with writing(self._engine) as connection:
+            return recovering.ask_again(connection, house, self._clock())
 
     def waiting(
         self, destination: str, limit_events: int, limit_bytes: int, after_position: int = 0, types: Types = ANY_TYPE
@@ -193,9 +200,12 @@ class Outbox:
         """Record all that happened since the last turn, in one transaction."""
         now = self._clock()
         with writing(self._engine) as connection:
+            for told in occurrences.told:
+                recovering.keep(connection, told, now)
             recording.record_relayed(connection, occurrences.relayed)
             recorded = recording.record_settlements(connection, occurrences.settlements, occurrences.receipts, now)
             recording.record_beacons(connection, occurrences.sent, occurrences.returned)
+            lives.look_for_set_back(connection, occurrences.returned, now)
             if occurrences.parked:
                 parked.record_parked(connection, occurrences.parked, now)
         return recorded

@@ -138,7 +138,8 @@ class BeaconSent:
 class BeaconReturned:
     """A beacon come home at `returned_at_utc` by our clock, having stood at the house at `house_at_utc` by its clock.
 
-    `highest`: the highest sequence that the house held of `epoch` then; 0 for none, None where it does not say.
+    `highest`: the highest sequence that the house held of `epoch` then; 0 for none, None where it does not say. `epochs`: those of ours
+    that it knows.
     """
 
     destination: str
@@ -147,6 +148,7 @@ class BeaconReturned:
     returned_at_utc: datetime
     epoch: str | None = None
     highest: int | None = None
+    epochs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,9 +170,10 @@ class Occurrences:
     sent: list[BeaconSent] = field(default_factory=list)
     returned: list[BeaconReturned] = field(default_factory=list)
     parked: list[ParkedControl] = field(default_factory=list)
+    told: list[Told] = field(default_factory=list)
 
     def __bool__(self) -> bool:
-        return bool(self.relayed or self.settlements or self.sent or self.returned or self.parked)
+        return bool(self.relayed or self.settlements or self.sent or self.returned or self.parked or self.told)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,13 +12,13 @@ from datetime import datetime
 import structlog
 
 from broker.bundle.open import Expected, OpenBundle, OpenEvent, open_message
-from broker.outbox.values import BeaconReturned, ParkedControl, ReceivedReceipt, Settlement
+from broker.outbox.values import BeaconReturned, ParkedControl, ReceivedReceipt, Settlement, Told
 from broker.ports import Delivery, Message
 from broker.revocation import take_crl
 from broker.trust.anchors import TrustStore
 from broker.trust.signing import unb64url
 from schemas.content import validate
-from schemas.control import Beacon, Crl, Receipt
+from schemas.control import Beacon, Crl, Receipt, RecoveryAnswer
 from schemas.errors import DistrustError, PanjError, Problem
 from schemas.event import digest_of
 from schemas.names import Party, house_of
@@ -36,6 +36,7 @@ class Arrived:
     receipts: list[ReceivedReceipt] = field(default_factory=list)
     returned: list[BeaconReturned] = field(default_factory=list)
     parked: list[ParkedControl] = field(default_factory=list)
+    told: list[Told] = field(default_factory=list)
 
 
 class Mailbox:
@@ -85,7 +86,9 @@ class Mailbox:
                 for answer in said.answers
             )
         elif isinstance(said, Beacon):
-            arrived.returned.append(BeaconReturned(house, said.mark, said.returned_at, now, said.epoch, said.highest))
+            arrived.returned.append(BeaconReturned(house, said.mark, said.returned_at, now, said.epoch, said.highest, said.epochs))
+        elif isinstance(said, RecoveryAnswer):
+            arrived.told.append(Told(house, said, ReceivedReceipt(opened.digest, house, opened.raw, bundle.jws)))
         elif isinstance(said, Crl):
             take_crl(said, self._trust, self._lane, self._expected.receiver.country)
         else:

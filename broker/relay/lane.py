@@ -74,7 +74,8 @@ class Lane:
         self.beacon = BeaconState(destination)
 
     def begin(self) -> None:
-        """Learn from the outbox what is in flight and how the beacon stands."""
+        """Learn from the outbox what is in flight and how the beacon stands; again where rows have changed under it."""
+        self._flying, self._flying_bytes, self._gathered_to = {}, 0, 0
         for row in self._outbox.relayed(self.destination):
             if row.answered_fate is None:
                 self._fly(row.position, row.size_bytes)

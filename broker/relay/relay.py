@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 
 import structlog
@@ -21,11 +21,12 @@ from broker.ports import Broker, Delivery, Message, Subscription
 from broker.relay.arrivals import Mailbox
 from broker.relay.decisions import Bundle, bundle_limits
 from broker.relay.lane import Lane
+from broker.relay.recovering import LaneRecovery, sign_recovery
 from broker.relay.tenure import LEASE_SECONDS, Tenure
 from broker.settings.model import Settings
 from broker.trust.anchors import TrustStore
 from broker.trust.keys import Identity
-from schemas.control import Beacon
+from schemas.control import Beacon, Recovery
 from schemas.errors import UnavailableError
 from schemas.event import digest_of, utc_text
 from schemas.names import EventType, Party, house_of
@@ -37,6 +38,7 @@ IDLE_SECONDS = 0.2  # how soon what another process accepted, or a beacon that f
 ACTIVE_SECONDS = 0.02  # the same while there was something to do within the last second: where one event came, more come
 ACTIVE_FOR_SECONDS = 1.0
 TROUBLE_SECONDS = 1.0  # between two turns while the outbox's database or our key is in trouble
+LOOK_SECONDS = 1.0  # how soon it is seen that the outbox was set back, or that a recovery was begun
 FINISH_SECONDS = 3.0  # how long a relay that is told to stop waits for what is unconfirmed
 PURPOSE = "exchange-control"
 LEGAL_BASIS = "bilateral protocol on electronic exchange"
@@ -74,6 +76,8 @@ class Relay:
         self._to_acknowledge: list[tuple[Subscription, Sequence[Delivery]]] = []
         self._trouble: str | None = None
         self._active_at = 0.0
+        self._recoveries: dict[str, LaneRecovery] = {}
+        self._recovery_seen_at = 0.0
 
     def run(self, stop: threading.Event) -> None:
         """Relay until `stop` is set, then finish what is in hand, within seconds.
@@ -132,9 +136,11 @@ class Relay:
             lane = Lane(house_of(country).urn, broker, self._outbox, self._settings.relay, limits, self.wake)
             lane.begin()
             self._lanes[country] = lane
+            self._recoveries[country] = LaneRecovery(lane.destination, self._outbox, self._sign_recovery)
         self._subscriptions = {
             country: broker.subscribe(self._party.unit, PREFETCH, self.wake) for country, broker in self._brokers.items()
         }
+        self._see_recovery()
         self._tell_orphans()
         log.info("relay.started", source=self._party.urn, holder=self._tenure.holder)
 
@@ -183,11 +189,16 @@ class Relay:
         self._record(beacons)
         if not self._tenure.holds:
             return
-        for lane in self._lanes.values():
+        if time.monotonic() - self._recovery_seen_at >= LOOK_SECONDS:
+            self._see_recovery()
+        for country, lane in self._lanes.items():
             for beacon in beacons:
                 if beacon.destination == lane.destination:
                     lane.send_beacon(self._beacon_message(beacon))
-            lane.send(self._sign, now)
+            recovery = self._recoveries[country]
+            if not recovery.holds:
+                lane.send(self._sign, now)
+            recovery.ask(lane, self._brokers[country], now)
 
     def _take(self, now: datetime) -> None:
         """Gather what came home and what was confirmed since the last turn."""
@@ -201,6 +212,7 @@ class Relay:
                 self._pending.receipts.extend(arrived.receipts)
                 self._pending.returned.extend(arrived.returned)
                 self._pending.parked.extend(arrived.parked)
+                self._pending.told.extend(told for told in arrived.told if self._recoveries[country].takes(told))
                 self._to_acknowledge.append((subscription, deliveries))
 
     def _record(self, beacons: Sequence[BeaconSent]) -> None:
@@ -210,6 +222,7 @@ class Relay:
         if pending:
             self._active_at = time.monotonic()
             self._apply(self._outbox.record(pending), beacons, pending.returned)
+            self._learned({told.destination for told in pending.told})
         self._pending = Occurrences()
         acknowledge, self._to_acknowledge = self._to_acknowledge, []
         for subscription, deliveries in acknowledge:
@@ -229,6 +242,27 @@ class Relay:
             log.info("receipt.settled", source=self._party.urn, **{fate.value.lower(): count for fate, count in recorded.fates.items()})
             with self._settled:
                 self._settled.notify_all()
+
+    def _see_recovery(self) -> None:
+        """See whether the outbox was set back, and which houses are to be asked; `panj post recover` may have begun it elsewhere."""
+        self._recovery_seen_at = time.monotonic()
+        now = self._clock()
+        for recovery in self._recoveries.values():
+            if recovery.should_look_again(now):
+                self._outbox.ask_again(recovery.destination)
+        state = self._outbox.recovery()
+        for recovery in self._recoveries.values():
+            recovery.stand(state)
+
+    def _learned(self, houses: Collection[str]) -> None:
+        """Pages of these houses are kept: ask for the next ones, and know the rows anew where all was told."""
+        if not houses:
+            return
+        self._see_recovery()
+        for country, recovery in self._recoveries.items():
+            if recovery.destination in houses:
+                recovery.told()
+                self._lanes[country].begin()
 
     def _finish(self) -> None:
         """Record what is still confirmed within a few seconds; what is not is sent again by the next one."""
@@ -254,6 +288,9 @@ class Relay:
         size = len(message.body)
         log.info("bundle.relayed", destination=bundle.destination, type=bundle.type, events=len(bundle.rows), bytes=size)
         return message
+
+    def _sign_recovery(self, asked: Recovery, destination: str, now: datetime) -> tuple[str, Message]:
+        return sign_recovery(asked, self._party, destination, self._environment, self.identity, now)
 
     def _refuse_to_sign(self, now: datetime, newest_utc: datetime) -> None:
         if (newest_utc - now).total_seconds() > 1.0:  # a disciplined clock may step back by less
