@@ -24,9 +24,9 @@ from broker.trust.keys import Identity
 from broker.trust.signing import unb64url
 from consumers import tables
 from consumers.answers import LEGAL_BASIS, PURPOSE
+from consumers.clock import Clock
 from consumers.closing_tables import closing, closing_stream
 from consumers.patience import patiently
-from consumers.pipeline import Clock
 from consumers.tables import inbox
 from schemas.closing import Line, Told, compare, digest_text, tell
 from schemas.content import validate

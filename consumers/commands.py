@@ -27,12 +27,18 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON documen
 
 
 @commands.command()
-def run(config: ConfigOption) -> None:
+def run(
+    config: ConfigOption,
+    trust_clock: Annotated[
+        bool,
+        typer.Option("--trust-clock", help="Work although the clock stands before what was written down: it had run ahead and is right."),
+    ] = False,
+) -> None:
     """Run the customs house: open, verify, validate, load, answer. SIGTERM finishes the batch in hand and ends with 0."""
     stop = stop_on_signals()
     settings = load_settings(config)
     logs.configure(settings.log_format)
-    run_house(settings, stop)
+    run_house(settings, stop, trust_clock=trust_clock)
 
 
 @database.command("upgrade")

@@ -16,19 +16,20 @@ from sqlalchemy import Engine, text
 
 from broker.bundle.open import Expected, OpenBundle, OpenEvent, UnreadableEvent, open_message
 from broker.bundle.pack import Route, control_event, pack
+from broker.clocks import ClockWatch, watch_seconds
 from broker.ports import Broker, Message, Subscription
 from broker.revocation import take_crl
 from broker.trust.anchors import TrustStore
 from broker.trust.keys import Identity, Signer
 from consumers import inbox, known_posts, parked, streams
 from consumers.answers import LEGAL_BASIS, PURPOSE, receipts
+from consumers.clock import Clock, HouseClock, now_utc
 from consumers.closing import ClosingBook
 from consumers.database import is_away
 from consumers.delivering import Outgoing
 from consumers.opening import InHand, evidence_of
 from consumers.parked import Parking, parking_of_event, parking_of_message
 from consumers.patience import patiently
-from consumers.pipeline import Clock, now_utc
 from consumers.recovery import answer_recovery, recovery_message
 from consumers.review.carrying import Duty
 from consumers.review.doors import lane_gone
@@ -61,6 +62,7 @@ class ControlWorker:
         brokers: Mapping[str, Broker],
         stop: threading.Event,
         clock: Clock = now_utc,
+        tolerance_seconds: float = 300,
         backup_horizon_seconds: int = 30 * 86_400,
     ) -> None:
         self._engine = engine
@@ -68,14 +70,15 @@ class ControlWorker:
         self._expected = expected
         self._signer = signer
         self._stop = stop
-        self._clock = clock
+        self._clock = HouseClock.of(clock)
+        self._watch = ClockWatch(watch_seconds(tolerance_seconds))
         self._arrived = threading.Event()
         self._brokers = brokers
         self._outgoing = Outgoing(brokers, self._arrived.set, _nothing)
         self.name = next(iter(expected.values())).receiver.unit
         self._subscriptions: dict[str, Subscription] = {}
-        self._closings = ClosingBook(engine, self._environment(), backup_horizon_seconds, stop, clock)
-        self._duty = Duty(engine, stop, clock, (self.name,))
+        self._closings = ClosingBook(engine, self._environment(), backup_horizon_seconds, stop, self._clock)
+        self._duty = Duty(engine, stop, self._clock, (self.name,))
         self._look_at = 0.0
 
     def run(self) -> None:
@@ -103,7 +106,7 @@ class ControlWorker:
         """Do what is there; say whether there was anything to do."""
         self._arrived.clear()
         self._outgoing.settle()
-        if self._outgoing.full:
+        if self._outgoing.full or not self._clock.right():
             return False
         found = self._look_after()
         for lane, subscription in self._subscriptions.items():
@@ -202,6 +205,9 @@ class ControlWorker:
         if found is None:
             log.warning("beacon.kept", source=route.source.urn, mark=beacon.mark, reason="the house's database does not answer")
             return []
+        self._clock.wrote()
+        ahead = found.clock.seconds
+        self._watch.see(route.source.urn, ahead, self._clock(), certain=ahead > 0)  # late by the line, a clock seems to be behind
         return [returned_beacon(beacon, route, self._signer.identity, self._environment(), self._clock(), found)]
 
     def _environment(self) -> str:

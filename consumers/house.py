@@ -17,6 +17,7 @@ from broker.settings.model import House, Settings
 from broker.trust.anchors import TrustStore
 from broker.trust.keys import Identity, Signer, own_identity
 from broker.trust.sealing import DecryptionKeys
+from consumers.clock import Clock, HouseClock, begin_clock, now_utc
 from consumers.control import ControlWorker, expectations
 from consumers.database import open_engine
 from consumers.migrations import make_ready
@@ -30,8 +31,10 @@ from schemas.errors import SettingsError
 log = structlog.get_logger()
 
 
-def run_house(settings: Settings, stop: threading.Event) -> None:
+def run_house(settings: Settings, stop: threading.Event, *, trust_clock: bool = False) -> None:
     """Run the customs house until `stop` is set: then the batches in hand are finished and what was only taken goes back.
+
+    With `trust_clock` it works although the clock stands before what it wrote down earlier.
 
     SettingsError where the settings name no house, a consumer is missing, or the database is older than this software; a database that
     is away is waited for.
@@ -43,11 +46,14 @@ def run_house(settings: Settings, stop: threading.Event) -> None:
     trust = TrustStore.of(settings)
     engine = open_engine(house.database)
     patiently(lambda: make_ready(engine), engine, stop)
+    clock = patiently(lambda: begin_clock(engine, settings.house_party, trust_clock=trust_clock), engine, stop)
     brokers = {lane: connect(settings, lane, settings.house_party, house) for lane in settings.lanes}
     try:
-        teller = CrlTeller(settings, engine, trust, signer, brokers)
+        teller = CrlTeller(settings, engine, trust, signer, brokers, clock)
         teller.look()  # before anything else leaves or comes in: what is revoked is known first
-        workers = make_workers(settings, consumers=consumers, engine=engine, trust=trust, signer=signer, brokers=brokers, stop=stop)
+        workers = make_workers(
+            settings, consumers=consumers, engine=engine, trust=trust, signer=signer, brokers=brokers, stop=stop, clock=clock
+        )
         log.info("house.started", country=settings.country, consumers=[consumer.queue for consumer in consumers], lanes=settings.lanes)
         fresh = Freshness(trust, settings.house_party, house, lambda renewed: _sign_with(renewed, signer, brokers), [teller.look])
         workers["trust"] = lambda: fresh.run(stop)
@@ -68,12 +74,13 @@ def make_workers(
     signer: Signer,
     brokers: Mapping[str, Broker],
     stop: threading.Event,
+    clock: HouseClock,
 ) -> dict[str, Callable[[], None]]:
     """Make the workers of a house, by name, ready to run each in a thread of its own."""
     expected = expectations(settings.country, settings.lanes, settings.environment)
     workers: dict[str, Callable[[], None]] = {}
-    for pipeline in make_pipelines(settings, consumers, engine, trust, stop):
-        worker = Worker(pipeline, settings.house_party, settings.environment, signer, brokers)
+    for pipeline in make_pipelines(settings, consumers, engine, trust, stop, clock):
+        worker = Worker(pipeline, settings.house_party, settings.environment, signer, brokers, clock)
         worker.open()  # here and not in its thread: a lane's first subscription is one thread's affair
         workers[worker.name] = worker.run
     control = ControlWorker(
@@ -83,6 +90,8 @@ def make_workers(
         signer=signer,
         brokers=brokers,
         stop=stop,
+        clock=clock,
+        tolerance_seconds=settings.clock_tolerance_seconds,
         backup_horizon_seconds=house_of(settings).backup_horizon_days * 86_400,
     )
     control.open()
@@ -91,12 +100,12 @@ def make_workers(
 
 
 def make_pipelines(
-    settings: Settings, consumers: Sequence[Consumer], engine: Engine, trust: TrustStore, stop: threading.Event
+    settings: Settings, consumers: Sequence[Consumer], engine: Engine, trust: TrustStore, stop: threading.Event, clock: Clock = now_utc
 ) -> list[Pipeline]:
     """Make the ways in, one for each consumer: the daemon's, and those of a command that does its work while no daemon runs."""
     expected = expectations(settings.country, settings.lanes, settings.environment)
     keys = DecryptionKeys.load(house_of(settings))
-    return [Pipeline(consumer, engine, trust, expected, stop, keys=keys) for consumer in consumers]
+    return [Pipeline(consumer, engine, trust, expected, stop, clock, keys=keys) for consumer in consumers]
 
 
 def house_of(settings: Settings) -> House:

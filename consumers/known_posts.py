@@ -59,6 +59,11 @@ def clocks(connection: Connection) -> Sequence[tuple[str, datetime, float | None
     return [(row.source, row.last_seen_utc, row.skew_seconds) for row in connection.execute(query)]
 
 
+def forget_instants(connection: Connection, now_utc: datetime) -> None:
+    """Bring instants that a clock noted while it ran ahead back to now."""
+    connection.execute(update(known_post).where(known_post.c.last_seen_utc > now_utc).values(last_seen_utc=now_utc))
+
+
 def last_heard(connection: Connection) -> datetime | None:
     """When any beacon was last here, by our own clock then: our clock never stood before this."""
     return connection.execute(select(func.max(known_post.c.last_seen_utc))).scalar()

@@ -4,22 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, Row, Select, func, or_, select
 from sqlalchemy.exc import DBAPIError
 
+from broker.clocks import STEP, watch_seconds
 from broker.operations.contributions import Attention, Reading, Step, database_exists
 from broker.operations.trails import Trail
 from broker.settings.model import Settings
-from consumers import migrations
+from consumers import known_posts, migrations
 from consumers.database import is_away, open_engine
 from consumers.loaders.record.tables import declaration
 from consumers.review.observing import observe_held, observe_orders, observe_parked, steps_of_orders, trail_of_house
 from consumers.tables import held, inbox, parked, parked_event, withdrawal
 from schemas.errors import UnavailableError
+from schemas.event import utc_text
 from schemas.fates import Fate
+from schemas.names import Party
+
+CLOCK_OLD = timedelta(minutes=10)  # a post that was not heard for so long says nothing of its clock any more
 
 
 @contextmanager
@@ -62,6 +67,7 @@ def observe(settings: Settings) -> Iterator[Reading]:
             *observe_parked(connection, subject),
             *observe_orders(connection, subject, now),
             *_holes(connection),
+            *_clocks(connection, settings, datetime.now(UTC)),
         ]
     yield from found
 
@@ -82,6 +88,25 @@ def _holes(connection: Connection) -> Iterator[Reading]:
         attention = Attention.WATCH if holes else Attention.FINE
         advice = "events of this stream have not come yet: they are sent again by themselves" if holes else ""
         yield Reading(f"{source} {event_type} {epoch}", "holes", holes, "events", attention, advice)
+
+
+def _clocks(connection: Connection, settings: Settings, now_utc: datetime) -> Iterator[Reading]:
+    """Our own clock against what was written down, and each post's against ours."""
+    house, tolerance = settings.house_party.unit, settings.clock_tolerance_seconds
+    latest = known_posts.last_heard(connection)
+    if latest is not None and latest - now_utc > STEP:
+        advice = 'nothing is taken in until it is right: set the clock; where it had run ahead: "panj customs run --trust-clock"'
+        yield Reading(house, "clock", f"before {utc_text(latest)}", attention=Attention.ACT, advice=advice)
+    for source, seen, seconds in known_posts.clocks(connection):
+        if seconds is None or now_utc - seen > CLOCK_OLD:
+            continue
+        off, advice = abs(seconds), ""
+        attention = Attention.FINE if off <= watch_seconds(tolerance) else Attention.WATCH
+        if attention:
+            advice = "its clock runs ahead: have it set" if seconds > 0 else "its clock is behind, or its beacons took so long on the way"
+        if seconds > tolerance:
+            attention, advice = Attention.ACT, advice + ": beyond the tolerance"
+        yield Reading(f"{Party.of_urn(source).unit} → {house}", "clock of the post against ours", round(seconds, 1), "s", attention, advice)
 
 
 def trace(settings: Settings, reference: str) -> Iterator[Step]:

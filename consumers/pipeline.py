@@ -9,7 +9,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 
 import structlog
 from sqlalchemy import Connection, Engine
@@ -19,6 +18,7 @@ from broker.trust.anchors import TrustStore
 from broker.trust.sealing import NO_KEYS, DecryptionKeys
 from consumers import evidence, held, inbox, parked, streams
 from consumers.answers import Answered
+from consumers.clock import Clock, now_utc
 from consumers.context import Declined, ReceivedEvent
 from consumers.database import is_away, is_repeated_key
 from consumers.decisions import Conflict, Sorted, check, readable, sort_out
@@ -35,13 +35,8 @@ log = structlog.get_logger()
 
 SAME_KEY_ATTEMPTS = 5  # how often another process may be faster with the same events before they are taken in one by one
 
-Clock = Callable[[], datetime]
+
 Within = Callable[[Connection], None]
-
-
-def now_utc() -> datetime:
-    """The clock of the daemon; tests give another one."""
-    return datetime.now(UTC)
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,8 +22,8 @@ from broker.trust.anchors import TrustStore
 from broker.trust.crls import HeldCrl
 from broker.trust.keys import Signer
 from consumers import known_posts
+from consumers.clock import Clock, HouseClock, now_utc
 from consumers.database import is_away
-from consumers.pipeline import Clock, now_utc
 from schemas.errors import DistrustError, UsageError
 from schemas.names import Party, house_of
 
@@ -88,7 +88,6 @@ class CrlTeller:
         trust: TrustStore,
         signer: Signer,
         brokers: Mapping[str, Broker],
-        *,
         clock: Clock = now_utc,
     ) -> None:
         self._settings = settings
@@ -96,7 +95,7 @@ class CrlTeller:
         self._trust = trust
         self._signer = signer
         self._brokers = brokers
-        self._clock = clock
+        self._clock = HouseClock.of(clock)
         self._told: dict[tuple[str, str, str], Told] = {}
         self._sending: list[tuple[Telling, Future[Published]]] = []
         self._own_posts = tuple(settings.post_party(name) for name in settings.posts)
@@ -117,6 +116,8 @@ class CrlTeller:
         """Take up how the last ones ended, and tell what is due."""
         now = time.monotonic()
         self._settle(now)
+        if not self._clock.right():
+            return
         self._look_for_posts(now)
         held = {country: self._trust.held_crls(country) for country in self._trust.countries}
         wanted = tellings(self._settings.country, self._brokers, (*self._own_posts, *self._known), held)

@@ -19,11 +19,12 @@ from broker.bundle.open import OpenBundle, OpenEvent
 from broker.trust.signing import unb64url
 from consumers import held, inbox, parked
 from consumers.answers import Answered
+from consumers.clock import Clock
 from consumers.database import insert_missing, is_away, is_repeated_key
 from consumers.evidence import EvidenceRow, write_evidence
 from consumers.inbox import InboxRow, Known, Place
 from consumers.patience import patiently
-from consumers.pipeline import SAME_KEY_ATTEMPTS, Clock
+from consumers.pipeline import SAME_KEY_ATTEMPTS
 from consumers.tables import withdrawal
 from schemas.content import validate
 from schemas.control import Withdrawal

@@ -14,6 +14,7 @@ from broker.ports import Broker, Subscription
 from broker.trust.keys import Signer
 from consumers import held
 from consumers.answers import Answered, receipts
+from consumers.clock import Clock, HouseClock, now_utc
 from consumers.delivering import Outgoing
 from consumers.opening import InHand
 from consumers.patience import patiently
@@ -38,11 +39,20 @@ LAST_CONFIRMS_SECONDS = 4.0  # how long a stopping worker waits for its last rec
 class Worker:
     """A consumer at work, over all lanes, in the thread that calls `run`."""
 
-    def __init__(self, pipeline: Pipeline, house: Party, environment: str, signer: Signer, brokers: Mapping[str, Broker]) -> None:
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        house: Party,
+        environment: str,
+        signer: Signer,
+        brokers: Mapping[str, Broker],
+        clock: Clock = now_utc,
+    ) -> None:
         self._pipeline = pipeline
         self._house = house
         self._environment = environment
         self._signer = signer
+        self._clock = HouseClock.of(clock)
         self._arrived = threading.Event()
         self._queue = f"{house.unit}.{pipeline.consumer.queue}"
         self._brokers = brokers
@@ -85,7 +95,7 @@ class Worker:
         """Do one batch of what is there; say whether there was anything to do."""
         self._arrived.clear()
         self._outgoing.settle()
-        if self._outgoing.full:
+        if self._outgoing.full or not self._clock.right():
             return False
         looked = self._look_after()
         batch = self._next_batch()
@@ -97,6 +107,7 @@ class Worker:
             self._answer(self._pipeline.process(usual), usual)
         for one in careful:
             self._answer(take_in_carefully(self._pipeline, one), [one])
+        self._clock.wrote()
         return True
 
     def _next_batch(self) -> list[InHand]:

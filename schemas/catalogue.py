@@ -168,7 +168,11 @@ _ENTRIES: tuple[str | Entry, ...] = (
     Entry("version-withdrawn", "this version was withdrawn: what is to go after all is the next version", Actor.SENDER),
     Entry("outbox-restored", "the outbox was set back to an older state: nothing is accepted until it has recovered", Actor.OPERATOR),
     Entry("outbox-recovering", "the houses have not told yet what a restored or replaced outbox forgot", Actor.OPERATOR),
-    Entry("clock-behind", "the clock stands before the last accepted event", Actor.OPERATOR),
+    Entry(
+        "clock-behind",
+        "the clock stands before what was last written down: nothing is accepted or signed until it is right",
+        Actor.OPERATOR,
+    ),
     Entry("event-too-large", "an event would be larger than the protocol allows", Actor.SENDER),
     Entry("receipt-not-from-house", "a receipt or beacon came from somebody else than the lane's customs house", Actor.RECEIVER_OPERATOR),
     Entry("certificate-expired", "a unit's own certificate has expired: nothing is signed with it", Actor.OPERATOR),

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from broker.clocks import STEP, clock_behind, watch_seconds
 from broker.operations.contributions import Attention, Reading, database_exists
 from broker.outbox.store import Outbox
 from broker.outbox.values import BeaconState, Depth
@@ -14,12 +15,12 @@ from broker.topology.observe import BrokerState, observe_broker
 from broker.trust.anchors import TrustStore
 from broker.trust.keys import read_certificates
 from schemas.errors import PanjError
+from schemas.event import utc_text
 from schemas.names import Party
 
 UNSETTLED_WATCH = timedelta(minutes=10)
 UNSETTLED_ACT = timedelta(hours=1)
 BEACON_WATCH = timedelta(minutes=5)
-SKEW_WATCH_SECONDS = 30.0
 EXPIRY_WATCH = timedelta(days=30)
 EXPIRY_ACT = timedelta(days=3)
 
@@ -66,15 +67,18 @@ def _post(party: Party, url: str, settings: Settings, now: datetime) -> Iterator
     try:
         holder = outbox.holder()
         depths, beacons, streams = outbox.counts(), outbox.beacons(), outbox.streams()
-        parked = outbox.parked_control()
+        parked, newest = outbox.parked_control(), outbox.newest()
     finally:
         outbox.close()
     advice = "" if holder else f'its daemon does not run: "panj post run --post {party.name}"'
     yield Reading(party.unit, "relay", "running" if holder else "stopped", attention=_if(not holder, Attention.ACT), advice=advice)
+    if newest is not None and newest - now > STEP:
+        advice = clock_behind(now, newest).problems[0].text
+        yield Reading(party.unit, "clock", f"before {utc_text(newest)}", attention=Attention.ACT, advice=advice)
     for depth in depths:
         yield from _depth(party, depth, now)
     for state in beacons:
-        yield from _beacon(party, state, now)
+        yield from _beacon(party, state, now, settings.clock_tolerance_seconds)
     for stream in streams:
         yield Reading(
             f"{party.unit} → {_unit(stream.destination)}", f"stream {stream.type} {stream.epoch}", stream.last_sequence, "sequence"
@@ -108,23 +112,20 @@ def _depth(party: Party, depth: Depth, now: datetime) -> Iterator[Reading]:
         )
 
 
-def _beacon(party: Party, state: BeaconState, now: datetime) -> Iterator[Reading]:
+def _beacon(party: Party, state: BeaconState, now: datetime, tolerance_seconds: int) -> Iterator[Reading]:
     subject = f"{party.unit} → {_unit(state.destination)}"
     returned = state.returned_at_utc
     age = now - returned if returned else None
     late = state.sent_mark > state.returned_mark and (age is None or age > BEACON_WATCH)
     advice = "nothing comes back: the line, a broker or the house's daemon is away" if late else ""
     yield Reading(subject, "beacon's last return", age.total_seconds() if age else None, "s ago", _if(late, Attention.ACT), advice)
-    if state.skew_seconds is not None:
-        skewed = abs(state.skew_seconds) > SKEW_WATCH_SECONDS
-        yield Reading(
-            subject,
-            "clock of the house against ours",
-            round(state.skew_seconds, 1),
-            "s",
-            _if(skewed, Attention.WATCH),
-            "set the clock" if skewed else "",
-        )
+    if state.skew is not None:
+        off = abs(state.skew.at_least)
+        attention = _aged(timedelta(seconds=off), timedelta(seconds=watch_seconds(tolerance_seconds)), timedelta(seconds=tolerance_seconds))
+        advice = f"give or take {state.skew.error_seconds:.1f} s"
+        if attention:
+            advice += ": one of the two clocks is wrong, set it" + (": beyond the tolerance" if off > tolerance_seconds else "")
+        yield Reading(subject, "clock of the house against ours", round(state.skew.seconds, 1), "s", attention, advice)
 
 
 def _certificates(settings: Settings, now: datetime) -> Iterator[Reading]:

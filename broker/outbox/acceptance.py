@@ -4,26 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from pydantic import ValidationError
 from sqlalchemy import Connection, insert, select
 
 from broker.bundle.sealed import seal
+from broker.clocks import refuse_backwards
 from broker.outbox.lives import refuse_unfit
 from broker.outbox.numbering import Numbers
+from broker.outbox.reading import newest
 from broker.outbox.tables import outbox
 from broker.outbox.values import Acceptance, Draft, Life
 from broker.trust.sealing import Recipient
 from schemas.content import content_digest, problems_of
-from schemas.errors import ConflictError, ContentError, Problem, UnavailableError
+from schemas.errors import ConflictError, ContentError, Problem
 from schemas.event import Event, digest_of, event_bytes, new_id, new_salt, schema_of, utc_text
 from schemas.limits import EVENT_BYTES
 from schemas.sealed import SEALED_SCHEMA
 
-# A clock that is set back by less is a clock being disciplined (NTP steps are smaller); events then bear the last one's instant.
-CLOCK_STEP = timedelta(seconds=1)
 _LOOK_UP = 1_000  # references looked up in one statement
 
 _Version = tuple[str, str, str, int]  # destination, type, reference, version
@@ -59,7 +59,7 @@ def accept(
     """
     refuse_unfit(life)
     kept = _look_up(connection, drafts)
-    at_utc = _instant(connection, now)
+    at_utc = _instant(connection, life, now)
     numbers = Numbers(connection, life.epoch)
     rows: list[dict[str, Any]] = []
     acceptances: list[Acceptance] = []
@@ -115,17 +115,13 @@ def _look_up(connection: Connection, drafts: Sequence[Draft]) -> dict[_Version, 
     return kept
 
 
-def _instant(connection: Connection, now: datetime) -> datetime:
-    """The instant of acceptance: now, and never before the last row's."""
-    last: datetime | None = connection.execute(select(outbox.c.accepted_at_utc).order_by(outbox.c.position.desc()).limit(1)).scalar()
+def _instant(connection: Connection, life: Life, now: datetime) -> datetime:
+    """The instant of acceptance: now, and never before the last row's of this life. `clock_behind` where that is more than a step."""
+    last = newest(connection, life.epoch)
     if last is None or now >= last:
         return now
-    if last - now > CLOCK_STEP:
-        raise UnavailableError(
-            "clock-behind",
-            f"the clock stands at {utc_text(now)}, before the last accepted event ({utc_text(last)}): set the clock, then it goes on",
-        )
-    return last
+    refuse_backwards(now, last)
+    return last  # the clock is being disciplined: events bear the last one's instant
 
 
 def _conflict(index: int, draft: Draft, *, withdrawn: bool) -> Problem:

@@ -11,6 +11,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, exists, func, not_, or_, select
 
+from broker.outbox.skews import skew_of
 from broker.outbox.tables import beacon, lease, outbox, outbox_life, parked_control, receipt, receipt_counter, stream
 from broker.outbox.values import ANY_TYPE, BeaconState, Depth, EventFate, KeptRow, Life, OutboxRow, RelayedRow, Types
 from schemas.errors import Problem
@@ -244,7 +245,27 @@ def life_of(row: Any) -> Life:
 
 def beacons(connection: Connection) -> list[BeaconState]:
     """What is known of every destination's beacon."""
-    return [BeaconState(*row) for row in connection.execute(select(beacon).order_by(beacon.c.destination))]
+    return [
+        BeaconState(
+            destination=row.destination,
+            sent_mark=row.sent_mark,
+            sent_at_utc=row.sent_at_utc,
+            returned_mark=row.returned_mark,
+            returned_at_utc=row.returned_at_utc,
+            skew=skew_of(row),
+            skew_at_utc=row.skew_at_utc,
+            highest_epoch=row.highest_epoch,
+            highest=row.highest,
+        )
+        for row in connection.execute(select(beacon).order_by(beacon.c.destination))
+    ]
+
+
+def newest(connection: Connection, epoch: str) -> datetime | None:
+    """When the last event of this epoch was accepted: our clock never stood before this. None where the epoch has none yet."""
+    query = select(outbox.c.accepted_at_utc, outbox.c.epoch).order_by(outbox.c.position.desc()).limit(1)
+    row = connection.execute(query).first()
+    return row.accepted_at_utc if row is not None and row.epoch == epoch else None
 
 
 def streams(connection: Connection) -> Sequence[Any]:

@@ -15,6 +15,8 @@ import structlog
 from sqlalchemy import Connection, bindparam, func, insert, literal, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
+from broker.clocks import Skew
+from broker.outbox import skews
 from broker.outbox.tables import UtcInstant, beacon, outbox, receipt, receipt_counter
 from broker.outbox.values import BeaconReturned, BeaconSent, ReceivedReceipt, Recorded, Relayed, Settlement
 from broker.trust.sealing import unseal_problems
@@ -195,8 +197,9 @@ def _count(connection: Connection, destination: str, what: str, times: int) -> N
         connection.execute(insert(receipt_counter), {"destination": destination, "what": what, "times": times})
 
 
-def record_beacons(connection: Connection, sent: Sequence[BeaconSent], returned: Sequence[BeaconReturned]) -> None:
-    """Note the marks that came home, then those that leave now, which only rise; the skew is measured on the newest one's way."""
+def record_beacons(connection: Connection, sent: Sequence[BeaconSent], returned: Sequence[BeaconReturned]) -> dict[str, Skew]:
+    """Note the marks that came home, then those that leave now, which only rise; give how clocks were measured, by destination."""
+    measured: dict[str, Skew] = {}
     for home in returned:
         here = beacon.c.destination == home.destination
         row = connection.execute(select(beacon).where(here)).first()
@@ -206,16 +209,16 @@ def record_beacons(connection: Connection, sent: Sequence[BeaconSent], returned:
         values: dict[str, Any] = {"returned_mark": home.mark, "returned_at_utc": home.returned_at_utc}
         if home.highest is not None:
             values |= {"highest_epoch": home.epoch, "highest": home.highest}
-        if home.mark == row.sent_mark and home.house_at_utc is not None:
-            midpoint = row.sent_at_utc + (home.returned_at_utc - row.sent_at_utc) / 2
-            values["skew_seconds"] = (home.house_at_utc - midpoint).total_seconds()
         connection.execute(update(beacon).where(here).values(values))
+        if (found := skews.by_beacon(row, home)) is not None:
+            measured[home.destination] = skews.record(connection, row, found, home.returned_at_utc)
     for one in sent:
         here = beacon.c.destination == one.destination
         values = {"sent_mark": one.mark, "sent_at_utc": one.sent_at_utc}
         changed = connection.execute(update(beacon).where(here, beacon.c.sent_mark < one.mark).values(values))
         if changed.rowcount == 0 and connection.execute(select(beacon.c.sent_mark).where(here)).first() is None:
             connection.execute(insert(beacon), {"destination": one.destination, **values})
+    return measured
 
 
 def _parts(items: Sequence[_Item]) -> Iterable[Sequence[_Item]]:

@@ -6,6 +6,7 @@ The parts stand beside it: `acceptance`, `recording`, `reading`, `leasing`, `par
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any
@@ -14,7 +15,7 @@ import structlog
 from sqlalchemy import Engine
 
 from broker.audit import Act, append
-from broker.outbox import acceptance, leasing, lives, parked, reading, recording, recovering, withdrawing
+from broker.outbox import acceptance, leasing, lives, parked, reading, recording, recovering, skews, withdrawing
 from broker.outbox.engine import one_at_a_time, open_engine, writing
 from broker.outbox.engine import reading as reading_transaction
 from broker.outbox.migrations import upgrade
@@ -204,11 +205,17 @@ class Outbox:
                 recovering.keep(connection, told, now)
             recording.record_relayed(connection, occurrences.relayed)
             recorded = recording.record_settlements(connection, occurrences.settlements, occurrences.receipts, now)
-            recording.record_beacons(connection, occurrences.sent, occurrences.returned)
+            measured = recording.record_beacons(connection, occurrences.sent, occurrences.returned)
+            measured |= skews.record_by_receipts(connection, occurrences.receipts, occurrences.settlements, now)
             lives.look_for_set_back(connection, occurrences.returned, now)
             if occurrences.parked:
                 parked.record_parked(connection, occurrences.parked, now)
-        return recorded
+        return replace(recorded, skews=measured)
+
+    def newest(self) -> datetime | None:
+        """When the last event of the current epoch was accepted; None where it has none yet."""
+        with reading_transaction(self._engine) as connection:
+            return reading.newest(connection, self._life.epoch)
 
     def counts(self) -> list[Depth]:
         """How each destination stands."""

@@ -162,6 +162,8 @@ beacon = Table(
     Column("returned_mark", BigInteger, nullable=False, server_default=text("0")),
     Column("returned_at_utc", UtcInstant),
     Column("skew_seconds", Float),
+    Column("skew_error_seconds", Float),
+    Column("skew_at_utc", UtcInstant),
     Column("highest_epoch", Text),
     Column("highest", BigInteger),
 )

@@ -9,6 +9,7 @@ from datetime import datetime
 from enum import Enum
 from typing import Any, NamedTuple
 
+from broker.clocks import Skew
 from schemas.control import RecoveryAnswer
 from schemas.errors import Problem
 from schemas.fates import Fate
@@ -117,12 +118,13 @@ class Settlement:
 
 @dataclass(frozen=True, slots=True)
 class ReceivedReceipt:
-    """A receipt as it came: the event's exact bytes, their SHA-256, and the signature of the bundle that it came in."""
+    """A receipt as it came: the event's exact bytes, their SHA-256, the signature of its bundle, and its instant by the house's clock."""
 
     digest: bytes
     house: str
     raw: bytes = field(repr=False)
     jws: str = field(repr=False)
+    said_at_utc: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +180,7 @@ class Occurrences:
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """What a recording changed: positions finished or held by destination (URN), and what did not count."""
+    """What a recording changed: positions finished or held by destination (URN), what did not count, and clocks measured anew."""
 
     settled: Mapping[str, list[int]]
     held: Mapping[str, list[int]]
@@ -186,11 +188,12 @@ class Recorded:
     repeated: int = 0
     mismatched: int = 0
     contradicted: int = 0
+    skews: Mapping[str, Skew] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class BeaconState:
-    """What is known of one destination's beacon; mark 0: none was sent or came back. Skew: the house's clock minus ours, seconds.
+    """What is known of one destination's beacon; mark 0: none was sent or came back. `skew`: how the house's clock stands against ours.
 
     `highest`: the highest sequence of our epoch `highest_epoch` that the house said to hold, with the last beacon that came home.
     """
@@ -200,7 +203,8 @@ class BeaconState:
     sent_at_utc: datetime | None = None
     returned_mark: int = 0
     returned_at_utc: datetime | None = None
-    skew_seconds: float | None = None
+    skew: Skew | None = None
+    skew_at_utc: datetime | None = None
     highest_epoch: str | None = None
     highest: int | None = None
 

@@ -79,7 +79,7 @@ class Mailbox:
         event, house = opened.event, bundle.route.source.urn
         said = validate(event.type, event.data)
         if isinstance(said, Receipt):
-            arrived.receipts.append(ReceivedReceipt(opened.digest, house, opened.raw, bundle.jws))
+            arrived.receipts.append(ReceivedReceipt(opened.digest, house, opened.raw, bundle.jws, event.time))
             arrived.settlements.extend(
                 # A digest that is not canonical base64url is nobody's: it fits no row and is counted so.
                 Settlement(answer.id, unb64url(answer.digest) or b"", house, answer.fate, answer.problems, answer.sealed, opened.digest)

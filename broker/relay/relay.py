@@ -14,12 +14,14 @@ from datetime import datetime
 import structlog
 
 from broker.bundle.pack import Route, control_event, pack
+from broker.clocks import ClockWatch, refuse_backwards, watch_seconds
 from broker.outbox.leasing import new_holder
 from broker.outbox.store import Clock, Outbox, now_utc
 from broker.outbox.values import BeaconReturned, BeaconSent, EventFate, Occurrences, Recorded
 from broker.ports import Broker, Delivery, Message, Subscription
 from broker.relay.arrivals import Mailbox
 from broker.relay.decisions import Bundle, bundle_limits
+from broker.relay.fitness import Fitness
 from broker.relay.lane import Lane
 from broker.relay.recovering import LaneRecovery, sign_recovery
 from broker.relay.tenure import LEASE_SECONDS, Tenure
@@ -28,7 +30,7 @@ from broker.trust.anchors import TrustStore
 from broker.trust.keys import Identity
 from schemas.control import Beacon, Recovery
 from schemas.errors import UnavailableError
-from schemas.event import digest_of, utc_text
+from schemas.event import digest_of
 from schemas.names import EventType, Party, house_of
 
 log = structlog.get_logger()
@@ -75,6 +77,8 @@ class Relay:
         self._pending = Occurrences()
         self._to_acknowledge: list[tuple[Subscription, Sequence[Delivery]]] = []
         self._trouble: str | None = None
+        self._fitness = Fitness(outbox)
+        self._clocks = ClockWatch(watch_seconds(settings.clock_tolerance_seconds))
         self._active_at = 0.0
         self._recoveries: dict[str, LaneRecovery] = {}
         self._recovery_seen_at = 0.0
@@ -142,6 +146,7 @@ class Relay:
         }
         self._see_recovery()
         self._tell_orphans()
+        self._fitness.begin(self._clock())
         log.info("relay.started", source=self._party.urn, holder=self._tenure.holder)
 
     def _tell_orphans(self) -> None:
@@ -185,8 +190,11 @@ class Relay:
         self._tenure.keep()
         now = self._clock()
         self._take(now)
-        beacons = [beacon for lane in self._lanes.values() if (beacon := lane.due_beacon(now))]
+        hindrance = self._fitness.hindrance(self.identity, now)
+        beacons = [beacon for lane in self._lanes.values() if (beacon := lane.due_beacon(now))] if hindrance is None else []
         self._record(beacons)
+        if hindrance is not None:
+            raise hindrance
         if not self._tenure.holds:
             return
         if time.monotonic() - self._recovery_seen_at >= LOOK_SECONDS:
@@ -238,6 +246,8 @@ class Relay:
             for home in returned:
                 if home.destination == lane.destination:
                     lane.beacon_returned(home)
+        for house, skew in recorded.skews.items():
+            self._clocks.see(house, skew.at_least, self._clock())
         if recorded.fates:
             log.info("receipt.settled", source=self._party.urn, **{fate.value.lower(): count for fate, count in recorded.fates.items()})
             with self._settled:
@@ -282,7 +292,7 @@ class Relay:
 
     def _sign(self, bundle: Bundle) -> Message:
         now = self._clock()
-        self._refuse_to_sign(now, max(row.accepted_at_utc for row in bundle.rows))
+        refuse_backwards(now, max(row.accepted_at_utc for row in bundle.rows))  # accepted since by another process, perhaps
         route = Route(self._party, Party.of_urn(bundle.destination), bundle.type)
         message = pack(route, [row.raw for row in bundle.rows], [row.digest for row in bundle.rows], self.identity, now)
         size = len(message.body)
@@ -291,14 +301,6 @@ class Relay:
 
     def _sign_recovery(self, asked: Recovery, destination: str, now: datetime) -> tuple[str, Message]:
         return sign_recovery(asked, self._party, destination, self._environment, self.identity, now)
-
-    def _refuse_to_sign(self, now: datetime, newest_utc: datetime) -> None:
-        if (newest_utc - now).total_seconds() > 1.0:  # a disciplined clock may step back by less
-            text = f"the clock stands before the last accepted event ({utc_text(newest_utc)}): set the clock, then it goes on"
-            raise UnavailableError("clock-behind", text, value=utc_text(now))
-        if now >= self.identity.not_after_utc:
-            text = 'our own certificate has expired, nobody would believe it: renew it with "panj pki renew", then it goes on by itself'
-            raise UnavailableError("certificate-expired", text, value=utc_text(self.identity.not_after_utc))
 
     def _beacon_message(self, beacon: BeaconSent) -> Message:
         house = Party.of_urn(beacon.destination)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Engine
@@ -15,6 +15,7 @@ from broker.memory import MemoryExchange
 from broker.ports import Message
 from broker.trust.anchors import TrustStore
 from broker.trust.keys import Signer
+from consumers.clock import Clock, now_utc
 from consumers.control import ControlWorker
 from schemas.event import digest_of, utc_text
 from schemas.names import EventType
@@ -24,7 +25,7 @@ from tests.integration.consumers.frontier import HOUSE, Frontier, Post
 class ControlDesk:
     """One lane: what the post says reaches the control worker in `work`, and `heard` gives what that answered."""
 
-    def __init__(self, engine: Engine, frontier: Frontier, post: Post) -> None:
+    def __init__(self, engine: Engine, frontier: Frontier, post: Post, clock: Clock = now_utc) -> None:
         self.frontier = frontier
         self.post = post
         here, self._there = MemoryExchange(), MemoryExchange()
@@ -41,6 +42,7 @@ class ControlDesk:
             signer=Signer(frontier.house_identity),
             brokers={"tj": here.broker()},
             stop=threading.Event(),
+            clock=clock,
         )
         self.worker.open()
 
@@ -69,9 +71,9 @@ class ControlDesk:
         """Let any message come."""
         self._here.deliver(message)
 
-    def beacon(self, mark: int, **more: Any) -> None:
-        """Let the post send a beacon."""
-        self.say(EventType.BEACON, {"mark": mark, "sent_at": utc_text(datetime.now(UTC)), **more})
+    def beacon(self, mark: int, *, ahead: timedelta = timedelta(), **more: Any) -> None:
+        """Let the post send a beacon, by a clock that may be ahead."""
+        self.say(EventType.BEACON, {"mark": mark, "sent_at": utc_text(datetime.now(UTC) + ahead), **more})
 
     def heard(self) -> list[OpenEvent]:
         """Let the worker do what is there, and give what came back to the post."""

@@ -82,6 +82,19 @@ def test_a_clock_set_back_accepts_nothing_until_it_is_right_again(outbox: Outbox
     assert first.accepted_at_utc == second.accepted_at_utc
 
 
+def test_a_new_epoch_accepts_where_a_clock_had_run_ahead(outbox: Outbox, clock: HandClock) -> None:
+    clock.turn(3600 * 24 * 365)
+    outbox.accept([draft(1)])
+    assert outbox.newest() == clock()
+    clock.turn(-3600 * 24 * 365)
+    with pytest.raises(UnavailableError, match="clock-behind"):
+        outbox.accept([draft(2)])
+    outbox.begin_epoch()
+    assert outbox.newest() is None
+    outbox.accept([draft(2)])
+    assert outbox.newest() == clock()
+
+
 def test_numbers_have_no_holes_when_many_accept_at_once(url: str, clock: HandClock) -> None:
     opened = [Outbox.open(url, POST, "test", clock) for _ in range(4)]
     failed: list[BaseException] = []

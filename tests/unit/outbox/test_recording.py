@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 from sqlalchemy import select
 
+from broker.clocks import Skew
 from broker.outbox.parked import ROWS
 from broker.outbox.store import Outbox
 from broker.outbox.tables import receipt as receipt_table
@@ -15,6 +17,7 @@ from broker.outbox.values import (
     Occurrences,
     ParkedControl,
     ReceivedReceipt,
+    Recorded,
     Relayed,
     Settlement,
 )
@@ -168,10 +171,46 @@ def test_beacon_marks_only_rise_and_the_skew_is_measured(outbox: Outbox, clock: 
     assert outbox.beacons() == [BeaconState(HOUSE.urn, 1, sent)]
     home = clock.turn(4)
     outbox.record(Occurrences(returned=[BeaconReturned(HOUSE.urn, 1, sent + timedelta(seconds=12), home)]))
-    assert outbox.beacons() == [BeaconState(HOUSE.urn, 1, sent, 1, home, 10.0)]
+    assert outbox.beacons() == [BeaconState(HOUSE.urn, 1, sent, 1, home, Skew(8.0, 12.0), home)]
     outbox.record(Occurrences(sent=[BeaconSent(HOUSE.urn, 2, home)]))
     outbox.record(Occurrences(sent=[BeaconSent(HOUSE.urn, 1, sent)]))
     assert (outbox.beacons()[0].sent_mark, outbox.beacons()[0].returned_mark) == (2, 1)
+
+
+def test_receipts_measure_the_skew_between_relaying_and_coming_home(outbox: Outbox, clock: HandClock) -> None:
+    outbox.record(Occurrences(sent=[BeaconSent(HOUSE.urn, 1, clock())]))
+    events = outbox.accept(drafts(3))
+    digests = digests_of(outbox)
+    relay_all(outbox, clock)
+    relayed, ahead = clock(), timedelta(hours=2)
+
+    def answer(number: int) -> Recorded:
+        came = replace(receipt(number), said_at_utc=clock() + ahead)
+        event = events[number].event_id
+        answers = [Settlement(event, digests[event], HOUSE.urn, Fate.LOADED, receipt=came.digest)]
+        return outbox.record(Occurrences(settlements=answers, receipts=[came]))
+
+    clock.turn(3)
+    assert answer(0).skews == {HOUSE.urn: Skew(7200.0, 7203.0)}
+    assert outbox.beacons()[0].skew == Skew(7200.0, 7203.0)
+    clock.turn(5)
+    assert answer(1).skews == {}  # measured a moment ago
+    clock.turn(20)
+    assert answer(2).skews == {HOUSE.urn: Skew(7200.0, 7203.0)}  # the narrower one stands
+    assert clock() - relayed == timedelta(seconds=28)
+
+
+def test_an_event_that_left_twice_measures_nothing(outbox: Outbox, clock: HandClock) -> None:
+    outbox.record(Occurrences(sent=[BeaconSent(HOUSE.urn, 1, clock())]))
+    (event,) = outbox.accept(drafts(1))
+    digests = digests_of(outbox)
+    first = clock()
+    outbox.record(Occurrences(relayed=[Relayed((1,), 1, first)]))
+    outbox.record(Occurrences(relayed=[Relayed((1,), 1, clock.turn(60))]))
+    came = replace(receipt(1), said_at_utc=first + timedelta(seconds=1))  # the answer to the first copy, come late
+    answers = [Settlement(event.event_id, digests[event.event_id], HOUSE.urn, Fate.LOADED, receipt=came.digest)]
+    assert outbox.record(Occurrences(settlements=answers, receipts=[came])).skews == {}
+    assert outbox.beacons()[0].skew is None
 
 
 def test_what_a_beacon_says_of_the_house_is_kept_with_its_epoch(outbox: Outbox, clock: HandClock) -> None:

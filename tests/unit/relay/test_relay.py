@@ -282,13 +282,45 @@ def test_a_second_relay_is_refused_and_a_lost_lease_stops_the_first(frontier: Fr
 def test_nothing_is_signed_by_an_expired_certificate_or_a_clock_set_back(frontier: Frontier) -> None:
     frontier.outbox.accept([draft(1)])
     frontier.clock.turn(-60)
-    with pytest.raises(UnavailableError, match="clock-behind"):
-        frontier.relay.turn()
+    published = frontier.ours.published
+    for _ in range(2):
+        with pytest.raises(UnavailableError, match="clock-behind"):
+            frontier.relay.turn()
+    assert frontier.ours.published == published  # no beacon either
     frontier.clock.turn(60 + 3600 * 24 * 3650)
     with pytest.raises(UnavailableError, match="certificate-expired"):
         frontier.relay.turn()
     frontier.clock.turn(-3600 * 24 * 3650)
     frontier.turns(3)
+    assert frontier.relay.quiet()
+
+
+def test_a_resend_is_not_signed_either_while_the_clock_stands_before_a_later_event(frontier: Frontier) -> None:
+    frontier.house.answers = False
+    frontier.outbox.accept([draft(1)])
+    frontier.turns(3)
+    frontier.turns(1, seconds=50)
+    frontier.outbox.accept([draft(2)])
+    frontier.clock.turn(-20)
+    with pytest.raises(UnavailableError, match="clock-behind"):
+        frontier.relay.turn()
+    frontier.restart()  # a new process knows it from the outbox
+    with pytest.raises(UnavailableError, match="clock-behind"):
+        frontier.relay.turn()
+    frontier.clock.turn(20)
+    frontier.turns(3)
+    frontier.house.answers = True
+    frontier.turns(8, seconds=20)
+    assert frontier.relay.quiet()
+
+
+def test_what_comes_home_is_recorded_while_nothing_may_be_signed(frontier: Frontier) -> None:
+    frontier.outbox.accept([draft(1)])
+    frontier.relay.turn()
+    frontier.house.work()
+    frontier.clock.turn(-60)
+    with pytest.raises(UnavailableError, match="clock-behind"):
+        frontier.relay.turn()
     assert frontier.relay.quiet()
 
 
