@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import os
 import secrets
+import shutil
 import signal
+import subprocess
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +24,7 @@ ADMIN = "panj-admin"
 PLUGINS = ("rabbitmq_management", "rabbitmq_federation", "rabbitmq_federation_management", "rabbitmq_auth_mechanism_ssl")
 # The script of the package itself; /usr/sbin/rabbitmq-server is a wrapper that switches to the user rabbitmq.
 _SERVER_SCRIPTS = ("/usr/lib/rabbitmq/bin/rabbitmq-server", "/usr/local/lib/rabbitmq/bin/rabbitmq-server")
+_CONTROL_SCRIPTS = ("/usr/lib/rabbitmq/bin/rabbitmqctl", "/usr/local/lib/rabbitmq/bin/rabbitmqctl")
 _EPMD_PROGRAMS = ("/usr/bin/epmd", "/usr/local/bin/epmd")
 _START_SECONDS = 90.0
 _STOP_SECONDS = 30.0
@@ -128,6 +131,21 @@ class RabbitNode:
         """Stop it and start it again, on the same ports."""
         self.stop()
         self.start()
+
+    def wipe(self) -> None:
+        """Remove its database, as a lost disk would: every queue, message and user. Only while it does not run."""
+        if self._server is not None:
+            raise RuntimeError(f"the node {self.name} is running")
+        shutil.rmtree(self.directory / "database")
+
+    def control(self, *words: str) -> None:
+        """Have `rabbitmqctl` do something on the running node, in about 2 s; RuntimeError with what it says where it refuses."""
+        script = _first(_CONTROL_SCRIPTS)
+        if script is None:
+            raise UnavailableError("lab-program-missing", 'rabbitmqctl is not installed: run "make packages", or install rabbitmq-server')
+        done = subprocess.run([script, *words], check=False, capture_output=True, text=True, env=self._environment(), timeout=60)
+        if done.returncode:
+            raise RuntimeError(f"rabbitmqctl {words[0]}: {(done.stderr or done.stdout).strip()[-350:]}")
 
     def _end(self, number: signal.Signals) -> None:
         server, self._server = self._server, None
