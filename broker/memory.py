@@ -39,6 +39,8 @@ class MemoryExchange:
         self._downstream: list[MemoryExchange] = []
         self._cut = False
         self._away = False
+        self._full = False
+        self.alarm: str | None = None
         self._backlog: deque[Message] = deque()
         self.published = 0
 
@@ -76,6 +78,22 @@ class MemoryExchange:
             self._away = False
             self._changed.notify_all()
 
+    def block(self, reason: str = "low on disk") -> None:
+        """Raise an alarm: publishing is LOST, and brokers say that they are blocked, until `unblock`; consuming goes on."""
+        self.alarm = reason
+
+    def unblock(self) -> None:
+        """End the alarm."""
+        self.alarm = None
+
+    def fill(self) -> None:
+        """Let the queue for the partner be full: what is published is REFUSED, until `drain`."""
+        self._full = True
+
+    def drain(self) -> None:
+        """Let it have room again."""
+        self._full = False
+
     def broker(self) -> MemoryBroker:
         """Give a user's broker on this virtual host."""
         return MemoryBroker(self)
@@ -88,9 +106,11 @@ class MemoryExchange:
     def publish(self, message: Message) -> Published:
         """Publish to `outbound`."""
         with self._changed:
-            if self._away:
+            if self._away or self.alarm:
                 return Published.LOST
             self.published += 1
+            if self._full:
+                return Published.REFUSED
             if not any(partner.routes(message.routing_key) for partner in self._downstream):
                 return Published.RETURNED  # a federated exchange binds what its partner's queues are bound for, and nothing else
             if self._cut:
@@ -177,8 +197,16 @@ class MemoryBroker:
         return subscription
 
     def connected(self) -> bool:
-        """Whether it was not closed."""
-        return not self._closed
+        """Whether it was not closed, and the exchange has no alarm."""
+        return not self._closed and not self.blocked()
+
+    def blocked(self) -> bool:
+        """Whether the exchange has an alarm."""
+        return self._exchange.alarm is not None
+
+    def trouble(self) -> str | None:
+        """What is wrong."""
+        return f"the broker blocks publishers: {self._exchange.alarm}" if self.blocked() else None
 
     def renew(self) -> None:
         """Nothing to do: there is no connection."""

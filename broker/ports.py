@@ -72,6 +72,12 @@ class Broker(Protocol):
     def connected(self) -> bool:
         """Whether publishing works at this moment, as far as this side knows."""
 
+    def blocked(self) -> bool:
+        """Whether the broker is there and takes nothing for now: an alarm of its memory or disk."""
+
+    def trouble(self) -> str | None:
+        """What is wrong, in the broker's words where there are some; None where all is well."""
+
     def renew(self) -> None:
         """Connect anew, with the key and certificate as they are on disk now, once what is in hand is finished. Returns at once.
 

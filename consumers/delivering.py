@@ -46,6 +46,7 @@ class Outgoing:
         self._finish = finish
         self._limit = limit
         self._batches: list[_Batch] = []
+        self._hindered: set[str] = set()  # lanes whose receipts the broker does not take for now
 
     @property
     def full(self) -> bool:
@@ -87,6 +88,9 @@ class Outgoing:
             return False
         result = sending.future.result()
         if result is Published.CONFIRMED:
+            if sending.lane in self._hindered:
+                self._hindered.discard(sending.lane)
+                log.info("receipt.unhindered", lane=sending.lane)
             return True
         if result is Published.RETURNED:
             # The post's queue is gone; its rows stay in its outbox and are answered when they come again.
@@ -94,7 +98,9 @@ class Outgoing:
             return True
         now = time.monotonic()
         if sending.again_at == 0.0:
-            log.warning("receipt.unconfirmed", lane=sending.lane, routing_key=sending.message.routing_key, result=result.value)
+            if sending.lane not in self._hindered:  # told once, however long it takes
+                self._hindered.add(sending.lane)
+                log.warning("receipt.unconfirmed", lane=sending.lane, result=result.value, reason=self._brokers[sending.lane].trouble())
             sending.again_at = now + AGAIN_SECONDS
         elif now >= sending.again_at:
             (sending.future,) = self._publish(sending.lane, [sending.message])

@@ -20,6 +20,7 @@ from producers.life import post_named
 from producers.once import relay_once
 from producers.post import opened_outbox, run_post
 from producers.sending import Sent, check_files, exit_code, parts_of_files, send_files
+from producers.standing import status
 from producers.withdrawal import withdraw
 
 commands = typer.Typer(name="post", help="The border post: run its daemon, send files, check its settings.", no_args_is_help=True)
@@ -87,6 +88,7 @@ def check(config: ConfigOption, post: PostOption = None, as_json: JsonOption = F
 
 
 commands.command("withdraw")(withdraw)
+commands.command("status")(status)
 
 
 def _document(post: str, sent: Sequence[Sent], fates: dict[str, EventFate]) -> dict[str, object]:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from sqlalchemy.engine import make_url
 
+from broker.outbox.room import Room
 from broker.outbox.store import Outbox, now_utc
 from broker.settings.model import Settings
 from broker.trust.keys import write_atomically
@@ -36,7 +37,8 @@ def open_outbox(settings: Settings, name: str) -> Outbox:
     marker = _marker_of(url)
     begun = _begun(marker)
     recipients = recipients_of(settings, now_utc())
-    outbox = Outbox.open(url, settings.post_party(name), settings.environment, recipients=recipients)
+    room = Room(settings.relay.outbox_min_free_mb * 1024 * 1024, settings.relay.outbox_max_unsettled)
+    outbox = Outbox.open(url, settings.post_party(name), settings.environment, recipients=recipients, room=room)
     if marker is None:
         return outbox
     if begun is not None and begun not in outbox.epochs():

@@ -17,11 +17,16 @@ WAITING_SECONDS = 300.0  # a file that lies there longer is not being taken
 
 def observe(settings: Settings) -> Iterator[Reading]:
     """Look at the directories of this administration's posts that are on this machine; the others are another machine's to tell."""
-    for name, post in sorted(settings.posts.items()):
-        if post.watch.is_dir():
-            unit = settings.post_party(name).unit
-            yield from _waiting(unit, post.watch)
-            yield from _rejected(unit, post.watch / REJECTED)
+    for name in sorted(settings.posts):
+        yield from observe_directory(settings, name)
+
+
+def observe_directory(settings: Settings, name: str) -> Iterator[Reading]:
+    """Look at the directory of one post, where it is on this machine."""
+    unit, watched = settings.post_party(name).unit, settings.posts[name].watch
+    if watched.is_dir():
+        yield from _waiting(unit, watched)
+        yield from _rejected(unit, watched / REJECTED)
 
 
 def _waiting(unit: str, watched: Path) -> Iterator[Reading]:

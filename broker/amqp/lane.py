@@ -37,6 +37,10 @@ class RabbitLane:
         """Whether a message would go out now."""
         return self._publishing.ready
 
+    def blocked(self) -> bool:
+        """Whether the broker blocks publishers: an alarm of its memory or disk (RabbitMQ guide "Memory and Disk Alarms")."""
+        return self._publishing.blocked
+
     def trouble(self) -> str | None:
         """What is wrong with this lane, in the broker's words where there are some; None where all is well."""
         return self._publishing.trouble or (self._consuming.trouble if self._consuming else None)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 
 import pika
+import structlog
 from pika.channel import Channel
 from pika.frame import Method
 from pika.spec import Basic, BasicProperties
@@ -18,6 +19,8 @@ from pika.spec import Basic, BasicProperties
 from broker.amqp.connection import ChannelKeeper, Connection
 from broker.amqp.target import ConnectionTarget
 from broker.ports import Message, Published
+
+log = structlog.get_logger()
 
 EXCHANGE = "outbound"
 OUTSTANDING = 1_000  # messages handed to the broker and not confirmed
@@ -45,6 +48,7 @@ class Publishing:
 
     def __init__(self, target: ConnectionTarget, confirm_seconds: float = CONFIRM_SECONDS) -> None:
         self._confirm_seconds = confirm_seconds
+        self._lane = target.virtual_host
         self._lock = threading.Lock()
         self._waiting: deque[_Promise] = deque()
         self._closed = False
@@ -54,7 +58,7 @@ class Publishing:
         self._tag = 0
         self._channel: Channel | None = None
         self._keeper = ChannelKeeper("publishing", self._channel_opened, self._channel_closed)
-        self.blocked = False
+        self._blocked: str | None = None
         self._resting = False
         self._connection = Connection(target, "publishing", self)
 
@@ -79,10 +83,15 @@ class Publishing:
         return self._connection.stands and self._channel is not None and not self.blocked
 
     @property
+    def blocked(self) -> bool:
+        """Whether the broker has told that it blocks us; it does so only once something was published."""
+        return self._blocked is not None
+
+    @property
     def trouble(self) -> str | None:
         """Why it would not, in the broker's words where there are some."""
         if self.blocked:
-            return "the broker blocks publishers: an alarm of memory or disk"
+            return f"the broker blocks publishers: {self._blocked}"
         return self._connection.trouble or self._keeper.trouble
 
     def renew(self) -> None:
@@ -98,10 +107,10 @@ class Publishing:
 
     def opened(self, connection: pika.SelectConnection) -> None:
         """The connection stands."""
-        self.blocked = False
+        self._blocked = None
         self._resting = False
-        connection.add_on_connection_blocked_callback(lambda *_: self._block(True))
-        connection.add_on_connection_unblocked_callback(lambda *_: self._block(False))
+        connection.add_on_connection_blocked_callback(lambda _, frame: self._block(frame.method.reason))
+        connection.add_on_connection_unblocked_callback(lambda *_: self._unblock())
         self._keeper.start(connection)
         self._tick(connection)
 
@@ -120,10 +129,14 @@ class Publishing:
         """Whether all that was handed over is confirmed."""
         return not self._outstanding
 
-    def _block(self, blocked: bool) -> None:
-        self.blocked = blocked
-        if not blocked:
-            self._pump()
+    def _block(self, reason: str) -> None:
+        self._blocked = reason
+        log.warning("publishing.blocked", lane=self._lane, reason=reason, advice="free memory or disk on the broker's machine")
+
+    def _unblock(self) -> None:
+        self._blocked = None
+        log.info("publishing.unblocked", lane=self._lane)
+        self._pump()
 
     def _tick(self, connection: pika.SelectConnection) -> None:
         if not connection.is_open:

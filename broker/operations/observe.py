@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from broker.clocks import STEP, clock_behind, watch_seconds
+from broker.operations import flow
 from broker.operations.contributions import Attention, Reading, database_exists
 from broker.outbox.store import Outbox
 from broker.outbox.values import BeaconState, Depth
@@ -29,8 +30,8 @@ def observe(settings: Settings) -> Iterator[Reading]:
     """Everything that the broker package knows of this administration; what cannot be read is itself a reading."""
     now = datetime.now(UTC)
     yield from _broker(settings)
-    for name, post in sorted(settings.posts.items()):
-        yield from _post(settings.post_party(name), post.outbox, settings, now)
+    for name in sorted(settings.posts):
+        yield from observe_post(settings, name, now)
     yield from _certificates(settings, now)
 
 
@@ -45,11 +46,17 @@ def _broker(settings: Settings) -> Iterator[Reading]:
     for link in state.links:
         advice = "" if link.running else f"{link.error or 'not running'}: nothing comes in from {link.partner} until it runs"
         yield Reading(f"link to {link.partner}", "status", link.status, attention=_if(not link.running, Attention.ACT), advice=advice)
-    yield from _queues(state)
+    for who in state.blocked_connections:
+        yield Reading("broker", "blocked", who, attention=Attention.ACT, advice="it waits for the alarm to end; nothing is lost")
+    yield from _queues(state, settings)
 
 
-def _queues(state: BrokerState) -> Iterator[Reading]:
+def _queues(state: BrokerState, settings: Settings) -> Iterator[Reading]:
     for queue in state.queues:
+        if queue.is_federation and queue.lane in settings.partners:
+            full = flow.fill(queue, settings.partners[queue.lane].link.federation_queue_max_bytes)
+            if full is not None:
+                yield full
         subject = f"queue {queue.lane}/{queue.name}"
         waits = queue.ready + queue.unacknowledged
         alone = not queue.consumers
@@ -59,7 +66,9 @@ def _queues(state: BrokerState) -> Iterator[Reading]:
         yield Reading(subject, "depth", waits, "bundles", _if(alone, Attention.ACT if waits else Attention.WATCH), advice)
 
 
-def _post(party: Party, url: str, settings: Settings, now: datetime) -> Iterator[Reading]:
+def observe_post(settings: Settings, name: str, now: datetime) -> Iterator[Reading]:
+    """What the outbox of one post says, where it lies on this machine."""
+    party, url = settings.post_party(name), settings.posts[name].outbox
     if not database_exists(url):
         yield Reading(party.unit, "outbox", "none here", advice="this post runs on another machine, or has not been started yet")
         return
@@ -67,7 +76,7 @@ def _post(party: Party, url: str, settings: Settings, now: datetime) -> Iterator
     try:
         holder = outbox.holder()
         depths, beacons, streams = outbox.counts(), outbox.beacons(), outbox.streams()
-        parked, newest = outbox.parked_control(), outbox.newest()
+        parked, newest, hindrances = outbox.parked_control(), outbox.newest(), outbox.hindrances()
     finally:
         outbox.close()
     advice = "" if holder else f'its daemon does not run: "panj post run --post {party.name}"'
@@ -75,6 +84,9 @@ def _post(party: Party, url: str, settings: Settings, now: datetime) -> Iterator
     if newest is not None and newest - now > STEP:
         advice = clock_behind(now, newest).problems[0].text
         yield Reading(party.unit, "clock", f"before {utc_text(newest)}", attention=Attention.ACT, advice=advice)
+    if holder:
+        yield from flow.hindrances(party, hindrances, now)
+    yield from flow.room(party, url, settings.relay, depths)
     for depth in depths:
         yield from _depth(party, depth, now)
     for state in beacons:

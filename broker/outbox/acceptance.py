@@ -15,6 +15,7 @@ from broker.clocks import refuse_backwards
 from broker.outbox.lives import refuse_unfit
 from broker.outbox.numbering import Numbers
 from broker.outbox.reading import newest
+from broker.outbox.room import UNBOUNDED, Room, refuse_without_room
 from broker.outbox.tables import outbox
 from broker.outbox.values import Acceptance, Draft, Life
 from broker.trust.sealing import Recipient
@@ -49,13 +50,13 @@ class _Kept:
 
 
 def accept(
-    connection: Connection, life: Life, drafts: Sequence[Draft], now: datetime, recipients: Mapping[str, Recipient]
+    connection: Connection, life: Life, drafts: Sequence[Draft], now: datetime, recipients: Mapping[str, Recipient], room: Room = UNBOUNDED
 ) -> list[Acceptance]:
     """Number and keep these drafts; one that is kept already gives its first acceptance again. Data for `recipients` is encrypted.
 
     ConflictError `version-conflict` where another content is kept under the version, or `version-withdrawn` where the version was
     withdrawn; ContentError where a draft makes no event: their problems' `field` is `drafts.<index>`. UnavailableError `clock-behind`,
-    `outbox-restored`, `outbox-recovering`. Nothing is kept then.
+    `outbox-disk-low`, `outbox-unsettled`, `outbox-restored`, `outbox-recovering`. Nothing is kept then.
     """
     refuse_unfit(life)
     kept = _look_up(connection, drafts)
@@ -87,6 +88,7 @@ def accept(
     if conflicts:
         raise ConflictError.of(conflicts)
     if rows:
+        refuse_without_room(connection, room, len(rows), sum(row["bytes"] for row in rows))
         connection.execute(insert(outbox), rows)
         numbers.keep()
     return acceptances

@@ -131,6 +131,16 @@ def is_quiet(connection: Connection) -> bool:
     return True
 
 
+def unsettled(connection: Connection) -> int:
+    """How many events have no final answer yet."""
+    count = select(func.count()).select_from(outbox)
+    return sum(
+        int(connection.execute(count.where(outbox.c.destination == destination, state)).scalar_one())
+        for destination in destinations(connection)  # asked one by one, so that the partial indexes answer
+        for state in (_WAITING, _RELAYED)
+    )
+
+
 def destinations(connection: Connection) -> list[str]:
     """Every destination (URN) that anything was accepted for."""
     return list(connection.execute(select(stream.c.destination).distinct().order_by(stream.c.destination)).scalars())

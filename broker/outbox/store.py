@@ -15,10 +15,11 @@ import structlog
 from sqlalchemy import Engine
 
 from broker.audit import Act, append
-from broker.outbox import acceptance, leasing, lives, parked, reading, recording, recovering, skews, withdrawing
+from broker.outbox import acceptance, hindrances, leasing, lives, parked, reading, recording, recovering, skews, withdrawing
 from broker.outbox.engine import one_at_a_time, open_engine, writing
 from broker.outbox.engine import reading as reading_transaction
 from broker.outbox.migrations import upgrade
+from broker.outbox.room import UNBOUNDED, Room
 from broker.outbox.tables import audit
 from broker.outbox.values import (
     ANY_TYPE,
@@ -27,6 +28,7 @@ from broker.outbox.values import (
     Depth,
     Draft,
     EventFate,
+    Hindrance,
     KeptRow,
     Life,
     Occurrences,
@@ -57,19 +59,26 @@ def now_utc() -> datetime:
 class Outbox:
     """One unit's outbox. Its methods may be called from any thread and from several processes; only one of them relays."""
 
-    def __init__(self, engine: Engine, life: Life, clock: Clock, recipients: Mapping[str, Recipient]) -> None:
+    def __init__(self, engine: Engine, life: Life, clock: Clock, recipients: Mapping[str, Recipient], room: Room = UNBOUNDED) -> None:
         self._engine = engine
         self._life = life
         self._clock = clock
         self._recipients = recipients
+        self._room = room
 
     @classmethod
     def open(
-        cls, url: str, source: Party, environment: str, clock: Clock = now_utc, recipients: Mapping[str, Recipient] = NOBODY
+        cls,
+        url: str,
+        source: Party,
+        environment: str,
+        clock: Clock = now_utc,
+        recipients: Mapping[str, Recipient] = NOBODY,
+        room: Room = UNBOUNDED,
     ) -> Outbox:
         """Open the outbox of `source`, make it where there is none, and bring its tables up to date.
 
-        What is accepted for one of `recipients` (by URN) is encrypted to it.
+        What is accepted for one of `recipients` (by URN) is encrypted to it; how much is accepted is bounded by `room`.
 
         `url`: `sqlite:///<file>` or `postgresql+psycopg://…`. SettingsError `outbox-foreign` where it is another unit's or another
         environment's, `outbox-newer`, `outbox-url`; UnavailableError where the database does not answer.
@@ -84,7 +93,7 @@ class Outbox:
         except BaseException:
             engine.dispose()
             raise
-        return cls(engine, life, clock, recipients)
+        return cls(engine, life, clock, recipients, room)
 
     def close(self) -> None:
         """Close the connections to the database."""
@@ -113,15 +122,16 @@ class Outbox:
 
         All or nothing. ConflictError `version-conflict` where another content was accepted under the same reference and version, and
         ContentError where a draft makes no event, name the draft in `field` (`drafts.3`). UnavailableError `clock-behind` where the
-        clock stands before the last accepted event, `outbox-full`, `outbox-busy`, `outbox-away`: nothing was accepted, try again;
-        `outbox-restored` and `outbox-recovering`: nothing will be until `panj post recover` has ended.
+        clock stands before the last accepted event, `outbox-disk-low`, `outbox-unsettled` (see `room`), `outbox-full`, `outbox-busy`,
+        `outbox-away`: nothing was accepted, try again; `outbox-restored` and `outbox-recovering`: nothing will be until
+        `panj post recover` has ended.
         """
         if not drafts:
             return []
         with writing(self._engine) as connection:
             # On PostgreSQL this lock makes acceptors follow each other, so that numbers have no holes and positions rise with commits.
             self._life = lives.current_life(connection) or self._life
-            return acceptance.accept(connection, self._life, drafts, self._clock(), self._recipients)
+            return acceptance.accept(connection, self._life, drafts, self._clock(), self._recipients, self._room)
 
     def suspect(self, because: str) -> None:
         """Note durably that this outbox was set back, and why that is known: it accepts nothing until it has recovered."""
@@ -261,6 +271,16 @@ class Outbox:
         """Control messages that were not believed: rows of digest, lane, code, times, first_seen_utc, last_seen_utc."""
         with reading_transaction(self._engine) as connection:
             return reading.parked(connection)
+
+    def note_hindrances(self, found: Mapping[tuple[str, str], str]) -> None:
+        """Note what keeps the relay from sending now, by destination and code, in words."""
+        with writing(self._engine) as connection:
+            hindrances.note(connection, found, self._clock())
+
+    def hindrances(self) -> list[Hindrance]:
+        """What kept the relay from sending when it looked last; worth something only while a relay runs."""
+        with reading_transaction(self._engine) as connection:
+            return hindrances.noted(connection)
 
     def holder(self) -> str | None:
         """Who relays this outbox now."""

@@ -259,4 +259,13 @@ reissued = Table(
     Column("at_utc", UtcInstant, nullable=False),
 )
 
+hindrance = Table(
+    "hindrance",
+    metadata,
+    Column("destination", Text, primary_key=True),  # empty: the relay as a whole
+    Column("code", Text, primary_key=True),
+    Column("words", Text, nullable=False),
+    Column("since_utc", UtcInstant, nullable=False),
+)
+
 audit = audit_table(metadata)

@@ -234,6 +234,16 @@ class Depth:
 
 
 @dataclass(frozen=True, slots=True)
+class Hindrance:
+    """What keeps the relay from sending to a destination (empty: at all): a code of the catalogue, in words, and since when."""
+
+    destination: str
+    code: str
+    words: str
+    since_utc: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class EventFate:
     """What became of one event so far: `fate` final, `answered_fate` HELD while only that is known, both None before any receipt."""
 

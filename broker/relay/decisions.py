@@ -22,7 +22,7 @@ GRACE_CAP_SECONDS = 6 * 3600.0
 HELD_GRACE_SECONDS = 3600.0  # a person decides over there: ask rarely
 FAILURE_CAP_SECONDS: Mapping[Published, float] = {
     Published.LOST: 5.0,  # the connection says by itself when it is back
-    Published.REFUSED: 60.0,
+    Published.REFUSED: 15.0,  # a full queue has room again as soon as the line is mended
     Published.RETURNED: 60.0,  # somebody must mend the topology first
 }
 

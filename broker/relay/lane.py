@@ -86,6 +86,13 @@ class Lane:
         """Whether the broker has still to confirm something."""
         return bool(self._outstanding)
 
+    def hindrances(self) -> dict[str, str]:
+        """What keeps this destination's bundles from leaving now, by code of the catalogue, in words."""
+        if self._broker.connected():
+            return self._outages.reasons()
+        code = "broker-blocked" if self._broker.blocked() else "broker-away"
+        return {code: self._broker.trouble() or "no connection to our own broker"}
+
     @property
     def in_flight(self) -> Credit:
         """Events and bytes published and not answered."""

@@ -10,9 +10,11 @@ from broker.relay.decisions import failure_wait_seconds
 log = structlog.get_logger()
 
 _TRYING = float("inf")
+_CODES = {Published.RETURNED: "type-unrouted", Published.REFUSED: "broker-refuses", Published.LOST: "broker-away"}
 _ADVICE = {
     Published.RETURNED: 'no queue is bound for it: run "panj topology check" here, and see that the house over there loads this type',
-    Published.REFUSED: "our broker refused it: see its log, its disk and memory alarms, and this unit's permissions",
+    Published.REFUSED: "our broker refused it: what waits for the partner fills its queue (federation_queue_max_bytes), "
+    "or this unit may not publish it: see the link, and the broker's log",
     Published.LOST: "our broker was away before it confirmed: nothing to do, it is sent again",
 }
 
@@ -24,6 +26,7 @@ class Outages:
         self._destination = destination
         self._failures: dict[str, int] = {}
         self._again_at: dict[str, float] = {}
+        self._how: dict[str, Published] = {}
 
     @property
     def types(self) -> frozenset[str]:
@@ -38,12 +41,20 @@ class Outages:
         """A bundle was not taken. Those that left together with it fail with it, and count as one."""
         if now < self._again_at.get(event_type, 0.0) < _TRYING:
             return
+        self._how[event_type] = how
         failures = self._failures[event_type] = self._failures.get(event_type, 0) + 1
         self._again_at[event_type] = now + failure_wait_seconds(failures, how)
         if failures == 1:
             log.warning(
                 "bundle.returned", destination=self._destination, type=event_type, how=how.value, events=events, advice=_ADVICE.get(how)
             )
+
+    def reasons(self) -> dict[str, str]:
+        """Why, by code, in words that name the types."""
+        types: dict[Published, list[str]] = {}
+        for event_type in sorted(self._failures):
+            types.setdefault(self._how[event_type], []).append(event_type)
+        return {_CODES[how]: f"{', '.join(named)}: {_ADVICE[how]}" for how, named in types.items()}
 
     def trying(self, event_type: str) -> None:
         """A bundle of it is on its way again: none other until it is known how that ended."""

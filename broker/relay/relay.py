@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 
 import structlog
@@ -22,6 +23,7 @@ from broker.ports import Broker, Delivery, Message, Subscription
 from broker.relay.arrivals import Mailbox
 from broker.relay.decisions import Bundle, bundle_limits
 from broker.relay.fitness import Fitness
+from broker.relay.hindrances import Hindrances
 from broker.relay.lane import Lane
 from broker.relay.recovering import LaneRecovery, sign_recovery
 from broker.relay.tenure import LEASE_SECONDS, Tenure
@@ -79,6 +81,7 @@ class Relay:
         self._trouble: str | None = None
         self._fitness = Fitness(outbox)
         self._clocks = ClockWatch(watch_seconds(settings.clock_tolerance_seconds))
+        self._hindrances = Hindrances(outbox)
         self._active_at = 0.0
         self._recoveries: dict[str, LaneRecovery] = {}
         self._recovery_seen_at = 0.0
@@ -131,6 +134,7 @@ class Relay:
     def open(self) -> None:
         """Take the lease, know nothing but what the outbox says, and listen to the unit's own queue in every lane. `run` does it."""
         self._tenure.begin()
+        self._hindrances.begin()
         self._pending = Occurrences()
         self._to_acknowledge = []
         self._lanes = {}
@@ -171,6 +175,8 @@ class Relay:
             if error.code == "outbox-lease-lost":
                 raise
             self._tell_trouble(error)
+            with suppress(UnavailableError):  # where the outbox itself is the trouble, the log alone says so
+                self._hindrances.look(self._lanes.values(), error)
             return False
         if self._trouble:
             log.info("relay.unhindered", source=self._party.urn, code=self._trouble)
@@ -207,6 +213,7 @@ class Relay:
             if not recovery.holds:
                 lane.send(self._sign, now)
             recovery.ask(lane, self._brokers[country], now)
+        self._hindrances.look(self._lanes.values())
 
     def _take(self, now: datetime) -> None:
         """Gather what came home and what was confirmed since the last turn."""

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from schemas.limits import BODY_BYTES
 from schemas.names import HOUSE, STREAM_TYPES, EventType, Party
 
 Country = Annotated[str, Field(pattern=r"^[a-z]{2}$", description="ISO 3166-1 alpha-2 in lower case, such as tj")]
@@ -118,7 +119,9 @@ class Link(KeyPair):
     server_name: Host | None = Field(default=None, description="the name in the partner broker's certificate, where it is not `host`")
     ca: Path
     reconnect_delay_seconds: int = Field(strict=True, default=5, ge=1, le=300)
-    federation_queue_max_bytes: int = Field(strict=True, default=2 * 1024**3, ge=1024**2)
+    # A queue that is told to refuse what is too much refuses a message larger than itself for ever (checked on 3.10.8): never less than
+    # a bundle's body.
+    federation_queue_max_bytes: int = Field(strict=True, default=2 * 1024**3, ge=BODY_BYTES + 64 * 1024)
     line_kbit_per_second: int | None = Field(
         strict=True, default=None, ge=8, description="set on slow lines: a bundle stays under some seconds of it"
     )
@@ -151,12 +154,14 @@ class Home(_Table):
 
 
 class RelaySettings(_Table):
-    """The credit window and the patience of resends, per destination."""
+    """The credit window and the patience of resends, per destination; and how much an outbox may accept."""
 
     window_events: int = Field(strict=True, default=5_000, ge=1, le=1_000_000)
     window_bytes: int = Field(strict=True, default=16 * 1024**2, ge=64 * 1024)
     beacon_seconds: float = Field(strict=True, default=10, gt=0, le=3600)
     resend_grace_seconds: float = Field(strict=True, default=30, gt=0, le=86_400)
+    outbox_min_free_mb: int = Field(strict=True, default=64, ge=0, le=1_000_000)
+    outbox_max_unsettled: int | None = Field(strict=True, default=None, ge=10_000, le=1_000_000_000)  # more than one batch of intake
 
 
 class ClosingSettings(_Table):

@@ -236,18 +236,20 @@ class _Batch:
 
 def watch(directory: WatchedDirectory, stop: threading.Event, on_accepted: Callable[[], None], pause_seconds: float = POLL_SECONDS) -> None:
     """Look at the directory until `stop` is set. Where the outbox or the directory is away, wait for it with growing pauses."""
-    troubled_seconds = 0.0
+    troubled_seconds, told = 0.0, ""
     while not stop.is_set():
         try:
             found = directory.turn(stop, on_accepted)
         except (PanjError, OSError) as error:
             troubled_seconds = min(30.0, max(1.0, troubled_seconds * 2))
             code = error.code if isinstance(error, PanjError) else "directory-away"
-            log.warning("intake.paused", code=code, reason=str(error), again_in_seconds=troubled_seconds)
+            if code != told:  # once, however long it takes
+                log.warning("intake.paused", code=code, reason=str(error))
+            told = code
             stop.wait(troubled_seconds)
             continue
         if troubled_seconds:
-            log.info("intake.resumed")
-            troubled_seconds = 0.0
+            log.info("intake.resumed", code=told)
+            troubled_seconds, told = 0.0, ""
         if not found:
             stop.wait(pause_seconds)

@@ -182,3 +182,24 @@ def test_wrong_arguments_and_settings_are_told_in_a_line(post: PostProcess) -> N
     assert done.returncode == 2
     assert "release-field-unknown" in done.stderr
     assert "item.hs_code" in done.stderr
+
+
+def test_below_the_reserve_of_disk_files_stay_send_ends_with_3_and_status_says_why(post: PostProcess) -> None:
+    post.config.write_text(SETTINGS + "\n[relay]\noutbox_min_free_mb = 1000000\n")
+    post.put(range(5))
+    post.start()
+    post.wait_until(lambda: "outbox-disk-low" in post.log.read_text())
+    assert post.waiting_files() == 5
+    done = subprocess.run(post.command("send", str(post.watched / "0.json")), capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, "outbox-disk-low" in done.stderr) == (3, True), done.stderr
+    status = subprocess.run(post.command("status", "--json"), capture_output=True, text=True, timeout=60, check=False)
+    assert status.returncode == 1, status.stderr
+    readings = {reading["name"]: reading for reading in json.loads(status.stdout)["readings"]}
+    assert readings["disk free for the outbox"]["attention"] == "act"
+    assert readings["waits because"]["value"] == "broker-away"
+    assert readings["files waiting"]["value"] == 5
+    assert post.end(signal.SIGTERM) == 0
+    post.config.write_text(SETTINGS)
+    post.start()
+    post.wait_until(lambda: post.waiting_files() == 0)
+    assert len(post.accepted()) == 5
