@@ -8,6 +8,7 @@ from broker.settings.model import Settings
 from broker.topology.definitions import to_definitions
 from broker.topology.derive import derive
 from broker.topology.model import Permission
+from schemas.limits import BODY_BYTES
 
 PLUGINS = ("rabbitmq_auth_mechanism_ssl", "rabbitmq_federation", "rabbitmq_federation_management", "rabbitmq_management")
 
@@ -42,6 +43,9 @@ ssl_options.versions.2 = tlsv1.2
 # Who logs in is the common name of the certificate; there is no other way in.
 ssl_cert_login_from = common_name
 auth_mechanisms.1 = EXTERNAL
+
+# The protocol's limit of a body. By default a partner's broker may send 128 MB in one message, and a consumer holds a hundred of them.
+max_message_size = {BODY_BYTES}
 
 # The management API stays on this machine: the panj command reaches it at {broker.management.url}.
 management.tcp.ip = 127.0.0.1

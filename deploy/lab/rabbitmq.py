@@ -19,6 +19,7 @@ import httpx
 from deploy.lab.ports import LOOPBACK, answers, free_port
 from deploy.lab.processes import Process, wait_until_ready
 from schemas.errors import UnavailableError
+from schemas.limits import BODY_BYTES
 
 ADMIN = "panj-admin"
 PLUGINS = ("rabbitmq_management", "rabbitmq_federation", "rabbitmq_federation_management", "rabbitmq_auth_mechanism_ssl")
@@ -186,6 +187,7 @@ class RabbitNode:
             f"management.tcp.ip = {LOOPBACK}",
             f"management.tcp.port = {self._management_port}",
             "disk_free_limit.absolute = 50MB",
+            f"max_message_size = {BODY_BYTES}",  # a partner's broker sends what it likes: by default 128 MB each, a hundred at a time
             # Ra keeps what is in its write-ahead log in memory too, 512 MB of it by default; a laboratory shares one machine.
             "raft.wal_max_size_bytes = 67108864",
             "log.file.level = info",

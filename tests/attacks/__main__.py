@@ -10,7 +10,7 @@ import traceback
 
 from rich.console import Console
 
-from tests.attacks.families import FAMILIES, LONG, SHORT, USUAL, Family, Scale
+from tests.attacks.families import FAMILIES, LONG, SHORT, USUAL, Family, Run
 from tests.attacks.rows import Row, all_held, last_line, say_table
 
 console = Console(stderr=True, width=160)
@@ -31,22 +31,26 @@ def main() -> int:
         return 0
     scale = LONG if wanted.long else SHORT if wanted.short else USUAL
     console.print(f"seed {wanted.seed}")
-    rows = [row for family in FAMILIES if not wanted.only or family.name in wanted.only for row in _run(family, scale, wanted.seed)]
+    run = Run(scale, wanted.seed, lambda told: console.print(f"  {told}", style="cyan"))
+    try:
+        rows = [row for family in FAMILIES if not wanted.only or family.name in wanted.only for row in _rows_of(family, run)]
+    finally:
+        run.close()
     say_table(rows, console)
     print(last_line(rows))  # noqa: T201  the last line is the result
     return 0 if all_held(rows) else 1
 
 
-def _run(family: Family, scale: Scale, seed: int) -> list[Row]:
+def _rows_of(family: Family, run: Run) -> list[Row]:
     """One family's rows. A family that fails itself has shown nothing: that is a row that did not hold."""
     began = time.monotonic()
     console.print(f"{family.name}: {family.about}", style="cyan")
     rows: list[Row] = []
     try:
-        rows.extend(family.run(scale, seed))
+        rows.extend(family.run(run))
     except Exception as error:  # noqa: BLE001  the suite's outermost loop: whatever surprises it is told, and the next family runs
-        console.print(traceback.format_exc(), style="red", markup=False)
-        rows.append(Row(family.name, "the attack itself failed", 0, failures=(f"{type(error).__name__}: {error}",)))
+        console.print(traceback.format_exc()[-3_000:], style="red", markup=False)
+        rows.append(Row(family.name, "the attack itself failed", 0, failures=(f"{type(error).__name__}: {error}"[:300],)))
     console.print(f"  {sum(row.tries for row in rows):,} tries in {time.monotonic() - began:.0f} s", style="cyan")
     return rows
 

@@ -48,6 +48,10 @@ class Maker:
     def _signer(self, end: Pair, *above: Pair) -> Identity:
         return identity(end, *above, urn=self._unit.urn)
 
+    def rightful(self) -> Identity:
+        """A signer as the authority makes them: what all the others lack something of."""
+        return self._signer(self._make(self._own))
+
     def chains(self) -> Iterator[Chain]:
         """Every chain that must not speak for the unit."""
         yield from self._of_strangers()

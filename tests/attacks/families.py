@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 from dataclasses import dataclass
 
+from deploy.lab import postgresql
+from deploy.lab.laboratory import Database
 from tests.attacks.inbox.floods import attack_with_floods
 from tests.attacks.inbox.records import attack_records
+from tests.attacks.live.ground import Ground, new_ground
+from tests.attacks.live.trust import attack_trust
 from tests.attacks.opening.certificates import attack_with_certificates
 from tests.attacks.opening.limits import attack_limits
 from tests.attacks.opening.run import attack_opening
@@ -15,16 +20,41 @@ from tests.attacks.rows import Row
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """How much is tried: changed bundles through the opening code, how often each of the enumerated, messages of a flood."""
+    """How much is tried: changed bundles, how often each of the enumerated, messages of a flood; and on which database the system runs."""
 
     bundles: int
     times: int
     flood: int
+    postgresql: bool = True
 
 
-SHORT = Scale(bundles=60_000, times=3, flood=1_000)  # what CI runs
+SHORT = Scale(bundles=60_000, times=3, flood=1_000, postgresql=False)  # what CI runs
 USUAL = Scale(bundles=220_000, times=10, flood=5_000)
 LONG = Scale(bundles=1_000_000, times=100, flood=50_000)
+
+
+class Run:
+    """One run: how much is tried, the seed, and the laboratory, started when a family asks for it."""
+
+    def __init__(self, scale: Scale, seed: int, tell: Callable[[str], None]) -> None:
+        self.scale = scale
+        self.seed = seed
+        self._tell = tell
+        self._open = ExitStack()
+        self._ground: Ground | None = None
+
+    @property
+    def ground(self) -> Ground:
+        """The running system, one for all families."""
+        if self._ground is None:
+            self._tell("two administrations with all daemons, and some trade")
+            database: Database = "postgresql" if postgresql.installed() and self.scale.postgresql else "sqlite"
+            self._ground = self._open.enter_context(new_ground(database))
+        return self._ground
+
+    def close(self) -> None:
+        """End what was started."""
+        self._open.close()
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,24 +63,29 @@ class Family:
 
     name: str
     about: str
-    run: Callable[[Scale, int], Iterable[Row]]
+    run: Callable[[Run], Iterable[Row]]
 
 
 FAMILIES: tuple[Family, ...] = (
     Family(
         "opening",
         "changed and forged bundles by the hundred thousand, through the opening code of the house and the post",
-        lambda scale, seed: attack_opening(scale.bundles, seed),
+        lambda run: attack_opening(run.scale.bundles, run.seed),
     ),
     Family(
         "certificates",
         "certificates that must not speak, and revocations that must not be forgotten",
-        lambda scale, seed: attack_with_certificates(scale.times),
+        lambda run: attack_with_certificates(run.scale.times),
     ),
-    Family("limits", "each limit of the protocol, one below it, on it, and one past it", lambda scale, seed: attack_limits()),
+    Family("limits", "each limit of the protocol, one below it, on it, and one past it", lambda _: attack_limits()),
     Family(
         "inbox",
         "what came before, comes again with other content, or floods: into a house's real records",
-        lambda scale, seed: (*attack_records(scale.times, seed), *attack_with_floods(scale.flood, seed)),
+        lambda run: (*attack_records(run.scale.times, run.seed), *attack_with_floods(run.scale.flood, run.seed)),
+    ),
+    Family(
+        "trust",
+        "signers that must not be believed, over the line, into the running system",
+        lambda run: attack_trust(run.ground, run.scale.times, run.seed),
     ),
 )

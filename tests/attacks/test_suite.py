@@ -48,7 +48,7 @@ def test_no_certificate_speaks_that_must_not_and_each_control_is_seen_to_fail() 
 def test_only_a_run_in_which_everything_held_ends_with_nought(
     row: Row, code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(suite, "FAMILIES", (Family("family", "for a test", lambda scale, seed: [row]),))
+    monkeypatch.setattr(suite, "FAMILIES", (Family("family", "for a test", lambda run: [row]),))
     monkeypatch.setattr("sys.argv", ["attacks", "--only", "family"])
     assert suite.main() == code
     told = json.loads(capsys.readouterr().out.splitlines()[-1])

@@ -25,6 +25,9 @@ def raw_values() -> Iterator[None]:
         if isinstance(value, Raw):
             pieces.append(bytes(value))
             return len(value)
+        if isinstance(value, float):
+            pieces.append(struct.pack(">cd", b"d", value))
+            return 9
         return int(usual(pieces, value))
 
     pika.data.encode_value = encode

@@ -186,3 +186,4 @@ def test_what_is_rendered_needs_no_administrator_and_no_password(settings: Setti
     assert {user["password_hash"] for user in definitions["users"]} == {""}
     assert "listeners.tcp = none" in files["rabbitmq.conf"]
     assert "ssl_cert_login_from = common_name" in files["rabbitmq.conf"]
+    assert "max_message_size = 4194304" in files["rabbitmq.conf"]
