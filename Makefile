@@ -9,7 +9,7 @@ DATABASE ?= sqlite
 WORKERS ?= 3
 BIN := .venv/bin
 
-.PHONY: help venv packages demo test check bench-quick attacks attacks-short attacks-long clean
+.PHONY: help venv packages demo test check network faults faults-long faults-short bench-quick attacks attacks-short attacks-long clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -20,6 +20,10 @@ venv: ## the virtual environment .venv, from the hash-locked requirements-dev.tx
 packages: ## RabbitMQ and PostgreSQL from the distribution where missing, never as running services
 	@deploy/install/packages.sh rabbitmq postgresql
 
+# Faults of a bad line need these and root; without them their rows say that they were not run.
+network:
+	@deploy/install/packages.sh network || true
+
 demo: packages venv ## two administrations on this machine, live (DATABASE=postgresql, JSON=1)
 	@$(BIN)/panj demo --database $(DATABASE) $(if $(JSON),--json)
 
@@ -28,6 +32,15 @@ test: packages venv ## unit, contract, integration and acceptance tests (ARGS="-
 
 check: venv ## format, lint, types, import contracts, generated files, documentation
 	@deploy/install/check.sh
+
+faults: packages network venv ## every fault under load with its control, then a random soak (ARGS="--only NAME --seed N --soak SECONDS")
+	@$(BIN)/python -m tests.faults $(ARGS)
+
+faults-long: packages network venv ## the same for hours, with what needs its time
+	@$(BIN)/python -m tests.faults --long $(ARGS)
+
+faults-short: packages network venv ## the choice of them that CI runs, in about 4 minutes
+	@$(BIN)/python -m tests.faults --short $(ARGS)
 
 bench-quick: packages venv ## what it reaches on this machine, in under 8 minutes; the last line is JSON
 	@$(BIN)/python -m tests.benchmarks.quick

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs from the distribution what is missing of: python (3.11 or newer, with venv), rabbitmq, postgresql.
+# Installs from the distribution what is missing of: python (3.11 or newer, with venv), rabbitmq, postgresql, network (iproute2, iptables).
 #
 #   packages.sh rabbitmq postgresql
 #
@@ -16,13 +16,15 @@ readonly MARK='written by Panj'\''s packages.sh for the time of one installation
 has_python() { "$here/python.sh" >/dev/null 2>&1; }
 has_rabbitmq() { [ -e /usr/lib/rabbitmq/bin/rabbitmq-server ] && command -v epmd >/dev/null; }
 has_postgresql() { compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null; }
+has_network() { command -v ip >/dev/null && command -v tc >/dev/null && command -v iptables >/dev/null; }
 
 packages_of() {
     case $1 in
         python) echo python3 python3-venv ;;
         rabbitmq) echo rabbitmq-server ;;
         postgresql) echo postgresql ;;
-        *) fail "packages.sh: unknown part '$1'; known are python, rabbitmq, postgresql" ;;
+        network) echo iproute2 iptables ;;
+        *) fail "packages.sh: unknown part '$1'; known are python, rabbitmq, postgresql, network" ;;
     esac
 }
 

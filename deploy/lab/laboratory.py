@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +15,7 @@ from typing import Literal
 from broker.topology.apply import apply_topology
 from deploy.lab.administrations import AFGHAN, TAJIK, Administration, Timing
 from deploy.lab.postgresql import PostgresNode
-from deploy.lab.processes import Daemon
+from deploy.lab.processes import PANJ, Daemon
 from deploy.lab.proxy import LineProxy
 from deploy.lab.rabbitmq import RabbitNode, TlsFiles
 
@@ -95,11 +95,11 @@ class Laboratory:
         self.postgres.create_database(name)
         return self.postgres.url_without_password(name, side.directory / "secrets" / "postgresql")
 
-    def spawn(self, side: Administration, *arguments: str, name: str) -> Daemon:
-        """Start `panj <arguments> --config …` of one side; its log lies in `log/<name>.log`."""
+    def spawn(self, side: Administration, *arguments: str, name: str, through: Sequence[str] = (PANJ,)) -> Daemon:
+        """Start `panj <arguments> --config …` of one side; its log lies in `log/<name>.log`. `through`: see `Daemon`."""
         log = self.directory / "log" / f"{name}.log"
         log.parent.mkdir(exist_ok=True)
-        daemon = Daemon([*arguments, "--config", str(side.config)], log)
+        daemon = Daemon([*arguments, "--config", str(side.config)], log, through=through)
         self.daemons[name] = daemon
         return daemon
 

@@ -37,6 +37,8 @@ exit 0
 # The child tells the guard its own id before it becomes the program: there is no moment in which it runs unguarded.
 _ANNOUNCED = 'echo $$ >&0; exec "$@" </dev/null'
 
+PANJ = "broker.operations.cli"  # the module behind the command `panj`
+
 # How RabbitMQ and PostgreSQL mark a fault in their logs, with the time and process before it.
 _FAULT = re.compile(r"^.*(\[error\] <[0-9.]+>|FATAL:)")
 
@@ -165,12 +167,17 @@ class Process:
 
 
 class Daemon(Process):
-    """A `panj …` daemon as a child of its own, logging to a file. The same Python and the same code as we run ourselves."""
+    """A `panj …` daemon as a child of its own, logging to a file. The same Python and the same code as we run ourselves.
 
-    def __init__(self, arguments: Sequence[str], log: Path, environment: Mapping[str, str] | None = None) -> None:
+    `through` is the module that runs it, with arguments before those of `panj`: the command itself, unless a test starts it otherwise.
+    """
+
+    def __init__(
+        self, arguments: Sequence[str], log: Path, environment: Mapping[str, str] | None = None, through: Sequence[str] = (PANJ,)
+    ) -> None:
         self.arguments = tuple(arguments)
         super().__init__(
-            [sys.executable, "-m", "broker.operations.cli", *arguments],
+            [sys.executable, "-m", *through, *arguments],
             log=log,
             environment={**os.environ, "PYTHONUNBUFFERED": "1", **(environment or {})},
             last_signal=signal.SIGTERM,

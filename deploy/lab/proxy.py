@@ -22,8 +22,9 @@ _PENDING_BYTES = 8 * 1024**2  # a sender that outruns a delayed line is not read
 class LineProxy:
     """Listens on `port` and passes every connection on to the target, both ways, in one thread of its own."""
 
-    def __init__(self, target_host: str, target_port: int) -> None:
-        self.port = free_port()
+    def __init__(self, target_host: str, target_port: int, *, listener: socket.socket | None = None) -> None:
+        """Lead from a free port on loopback, or from a listening socket that is given, to the target."""
+        self.port = free_port() if listener is None else listener.getsockname()[1]
         self.bytes_there = 0
         self.bytes_back = 0
         self.connections = 0
@@ -37,7 +38,8 @@ class LineProxy:
         self._ear.setblocking(False)
         self._selector.register(self._ear, selectors.EVENT_READ)
         self._open = True
-        self._listen()
+        self._deserted: list[socket.socket] = []
+        self._listen(listener)
         self._thread = threading.Thread(target=self._run, name=f"line-{self.port}", daemon=True)
         self._thread.start()
 
@@ -48,6 +50,22 @@ class LineProxy:
     def mend(self) -> None:
         """Take connections again, on the same port."""
         self._order(self._listen)
+
+    def lead_to(self, host: str, port: int) -> None:
+        """Lead to another target from now on; the connections that stand are broken."""
+
+        def turn() -> None:
+            self._target = (host, port)
+            self._drop_all()
+
+        self._order(turn)
+
+    def leave_half_open(self) -> None:
+        """Break the near side of all connections and leave the far one open, as a line does that dies without a word.
+
+        New connections are taken. What the far side says on the old ones is not read; it learns nothing until its own timers run out.
+        """
+        self._order(self._leave_half_open)
 
     def delay(self, seconds: float) -> None:
         """Let what arrives from now on take so long, each way (a round trip takes twice as long); 0 for no delay."""
@@ -93,9 +111,9 @@ class LineProxy:
             finally:
                 done.set()
 
-    def _listen(self) -> None:
+    def _listen(self, given: socket.socket | None = None) -> None:
         if self._listener is None:
-            self._listener = socket.create_server((LOOPBACK, self.port))
+            self._listener = given or socket.create_server((LOOPBACK, self.port))
             self._listener.setblocking(False)
             self._selector.register(self._listener, selectors.EVENT_READ)
 
@@ -104,11 +122,22 @@ class LineProxy:
             self._selector.unregister(self._listener)
             self._listener.close()
             self._listener = None
+        self._drop_all()
+
+    def _drop_all(self) -> None:
         for flow in tuple(self._flows):
+            self._drop(flow)
+
+    def _leave_half_open(self) -> None:
+        for flow in tuple(self._flows):
+            _near, far = flow.ends
+            self._deserted.append(far.dup())
             self._drop(flow)
 
     def _finish(self) -> None:
         self._cut()
+        for each in self._deserted:
+            each.close()
         self._open = False
 
     def _accept(self) -> None:

@@ -84,6 +84,16 @@ def bodies(deliveries: list[Delivery]) -> list[bytes]:
     return [delivery.message.body for delivery in deliveries]
 
 
+def test_a_header_s_number_is_a_plain_number_however_wide_it_travelled(lane: Lane) -> None:
+    broker = lane.open()
+    subscription = broker.subscribe("record", 100)
+    for number in (1, 2**40):
+        wide = Message("house.x", b"", {"events": number}, "application/cloudevents-batch+json")
+        assert broker.publish([wide])[0].result(WAIT_SECONDS) is Published.CONFIRMED
+        (delivery,) = take(subscription, 1)
+        assert (type(delivery.message.headers["events"]), delivery.message.headers["events"]) == (int, number)
+
+
 def test_what_is_published_and_confirmed_is_delivered_once_and_whole(lane: Lane) -> None:
     broker = lane.open()
     subscription = broker.subscribe("record", 100)

@@ -62,6 +62,7 @@ def talk_until_broken(connection: socket.socket) -> None:
 def test_what_goes_in_comes_out_and_is_counted_both_ways(line: LineProxy) -> None:
     with call(line) as connection:
         assert say(connection, b"declaration") == b"declaration"
+    line.close()  # the answer may be here before its line has counted it
     assert (line.bytes_there, line.bytes_back, line.connections) == (11, 11, 1)
 
 
@@ -124,3 +125,37 @@ def test_a_closed_line_is_closed_for_good(line: LineProxy) -> None:
     other.close()
     with pytest.raises(ConnectionRefusedError):
         call(other)
+
+
+def test_a_line_led_elsewhere_breaks_what_stands_and_leads_there_from_then_on(line: LineProxy) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as elsewhere:
+        with call(line) as connection:
+            say(connection, b"before")
+            line.lead_to("127.0.0.1", elsewhere.getsockname()[1])
+            with pytest.raises(ConnectionError):
+                talk_until_broken(connection)
+        with call(line) as connection:
+            connection.sendall(b"there")
+            arrived, _ = elsewhere.accept()
+            with arrived:
+                assert arrived.recv(100) == b"there"
+
+
+def test_a_half_open_line_tells_the_near_side_and_leaves_the_far_side_waiting() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as far_end:
+        line = LineProxy("127.0.0.1", far_end.getsockname()[1])
+        with call(line) as near:
+            far, _ = far_end.accept()
+            with far:
+                near.sendall(b"hello")
+                assert far.recv(100) == b"hello"
+                line.leave_half_open()
+                with pytest.raises(ConnectionError):
+                    talk_until_broken(near)
+                far.sendall(b"is anybody there?")
+                far.settimeout(0.3)
+                with pytest.raises(TimeoutError):
+                    far.recv(100)
+                line.close()
+                with pytest.raises(ConnectionError):
+                    talk_until_broken(far)
