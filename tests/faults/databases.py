@@ -6,6 +6,7 @@ import contextlib
 import subprocess
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -32,12 +33,16 @@ def _killed(scene: Scene) -> None:
 @contextmanager
 def _commits_unsynced(scene: Scene) -> Iterator[None]:
     """What PostgreSQL calls committed waits in its memory for up to ten seconds."""
-    for name, value in (("synchronous_commit", "off"), ("wal_writer_delay", "10s"), ("wal_writer_flush_after", "0")):
+    server = {"wal_writer_delay": "10s", "wal_writer_flush_after": "0"}
+    for name, value in server.items():
         _set_server(scene, name, value)
+    _set_database(scene, "synchronous_commit", "off")
     try:
+        _send_everybody_away(scene)
         yield
     finally:
-        for name in ("synchronous_commit", "wal_writer_delay", "wal_writer_flush_after"):
+        _set_database(scene, "synchronous_commit", None)
+        for name in server:
             _set_server(scene, name, None)
 
 
@@ -61,6 +66,12 @@ def _set_database(scene: Scene, name: str, value: str | None) -> None:
         connection.execute(statement)
 
 
+def _send_everybody_away(scene: Scene) -> None:
+    """End all sessions in the struck house's database, so that the next ones are as it is set now."""
+    with scene.admin("postgres") as connection:
+        _send_away(connection)
+
+
 def _send_away(connection: psycopg.Connection[object]) -> None:
     """End everybody's sessions in the struck house's database but our own."""
     query = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s AND pid <> pg_backend_pid()"
@@ -77,13 +88,11 @@ def _restarted(scene: Scene) -> None:
 def _read_only(scene: Scene) -> None:
     _set_database(scene, "default_transaction_read_only", "on")
     try:
-        with scene.admin("postgres") as connection:
-            _send_away(connection)
+        _send_everybody_away(scene)
         scene.go_on(3, 6, 60)
     finally:
         _set_database(scene, "default_transaction_read_only", None)
-        with scene.admin("postgres") as connection:
-            _send_away(connection)
+        _send_everybody_away(scene)
 
 
 def _out_of_connections(scene: Scene) -> None:
@@ -100,26 +109,26 @@ def _out_of_connections(scene: Scene) -> None:
 
 
 def _deadlocks(scene: Scene) -> None:
-    """Somebody else's program locks the record's tables in the other order; PostgreSQL finds the circle and picks the house."""
+    """Somebody else's program locks the house's tables in the other order; PostgreSQL finds the circle, and picks the house."""
     _set_database(scene, "deadlock_timeout", "20ms")
     stop = threading.Event()
-    met: list[int] = []
-    other = threading.Thread(target=_lock_crosswise, args=(scene, stop, met), daemon=True)
     try:
-        with scene.admin("postgres") as connection:
-            _send_away(connection)
+        _send_everybody_away(scene)
+        with ThreadPoolExecutor(1) as thread, scene.admin("postgres") as connection:
             before = _deadlocks_so_far(connection)
-            other.start()
-            for _ in scene.times(3, 6, 60):
-                scene.wave.drop(50)
-                scene.go_on(1)
-            scene.wait("deadlocks", lambda: _deadlocks_so_far(connection) >= before + 3)
+            other = thread.submit(_lock_crosswise, scene, stop)
+            try:
+                while _deadlocks_so_far(connection) < before + len(scene.times(3, 6, 60)):
+                    scene.wave.drop(50)
+                    scene.go_on(0.5)
+                    if other.done():
+                        break
+            finally:
+                stop.set()
+            other.result()
     finally:
-        stop.set()
-        other.join()
         _set_database(scene, "deadlock_timeout", None)
-        with scene.admin("postgres") as connection:
-            _send_away(connection)
+        _send_everybody_away(scene)
 
 
 def _deadlocks_so_far(connection: psycopg.Connection[object]) -> int:
@@ -128,13 +137,13 @@ def _deadlocks_so_far(connection: psycopg.Connection[object]) -> int:
     return int(row[0])
 
 
-def _lock_crosswise(scene: Scene, stop: threading.Event, _: list[int]) -> None:
+def _lock_crosswise(scene: Scene, stop: threading.Event) -> None:
     with scene.admin() as connection:
-        connection.execute("SET deadlock_timeout = '10s'")  # it is never the one that looks for the circle, and so never the victim
-        while not stop.wait(0.05):
-            with connection.transaction():
+        # Who waits longest without looking for the circle is not the one who is thrown out of it.
+        connection.execute("SET deadlock_timeout = '10s'")
+        while not stop.wait(0.01):
+            with contextlib.suppress(psycopg.errors.DeadlockDetected), connection.transaction():
                 connection.execute("LOCK TABLE ledger IN EXCLUSIVE MODE")
-                stop.wait(0.05)
                 connection.execute("LOCK TABLE declaration IN EXCLUSIVE MODE")
 
 
