@@ -118,8 +118,7 @@ def _deadlocks(scene: Scene) -> None:
             before = _deadlocks_so_far(connection)
             other = thread.submit(_lock_crosswise, scene, stop)
             try:
-                while _deadlocks_so_far(connection) < before + len(scene.times(3, 6, 60)):
-                    scene.wave.drop(50)
+                while _deadlocks_so_far(connection) < before + len(scene.times(6, 10, 60)):
                     scene.go_on(0.5)
                     if other.done():
                         break
