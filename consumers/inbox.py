@@ -136,9 +136,10 @@ def count_duplicates(connection: Connection, ids: Iterable[str]) -> None:
         connection.execute(statement, [{"id": event_id, "times": times[event_id]} for event_id in sorted(times)])
 
 
-def fate_of(connection: Connection, event_id: str) -> Fate:
-    """The fate of an event that was taken in."""
-    return Fate(connection.execute(select(inbox.c.fate).where(inbox.c.event_id == event_id)).scalar_one())
+def fate_of(connection: Connection, event_id: str) -> Fate | None:
+    """The fate of an event that was taken in; None where the inbox holds none."""
+    fate = connection.execute(select(inbox.c.fate).where(inbox.c.event_id == event_id)).scalar()
+    return None if fate is None else Fate(fate)
 
 
 def finish_held(connection: Connection, event_id: str, fate: Fate, problems: tuple[Problem, ...], now_utc: datetime) -> bool:

@@ -112,14 +112,15 @@ def park(connection: Connection, parkings: Sequence[Parking], now_utc: datetime)
 
 
 def _insert(connection: Connection, parking: Parking, now_utc: datetime) -> None:
-    closed = func.count(parked.c.closed_at_utc)
+    by_itself = parked.c.closed_at_utc.is_not(None) & parked.c.closed_by_order.is_(None)
     same = (parked.c.lane == parking.lane, parked.c.code == parking.problem.code)
-    rows, closed_rows = connection.execute(select(func.count(), closed).select_from(parked).where(*same)).one()
-    if rows - closed_rows >= OPEN_ROWS:
+    counted = select(func.count().filter(parked.c.closed_at_utc.is_(None)), func.count().filter(by_itself)).select_from(parked)
+    open_rows, closed_rows = connection.execute(counted.where(*same)).one()
+    if open_rows >= OPEN_ROWS:
         _overflow(connection, parking, now_utc)
         return
     if closed_rows >= OPEN_ROWS:  # who can have rows closed, by sending what they claim, could otherwise fill the disk with them
-        oldest = select(parked.c.digest).where(*same, parked.c.closed_at_utc.is_not(None)).order_by(parked.c.closed_at_utc)
+        oldest = select(parked.c.digest).where(*same, by_itself).order_by(parked.c.closed_at_utc)  # what people judged is kept
         connection.execute(delete(parked).where(parked.c.digest.in_(oldest.limit(closed_rows - OPEN_ROWS + 1))))
     room = TOTAL_BYTES - int(connection.execute(select(func.coalesce(func.sum(parked.c.kept_bytes), 0))).scalar_one())
     headers_bytes = sum(len(str(value)) for value in (parking.headers or {}).values())

@@ -113,11 +113,12 @@ class Duty:
     def _read(self, order: Order, item: Item) -> InHand | None:
         """The parked message as a delivery; where there is none to open, its item is finished."""
         with self.engine.begin() as connection:
-            row = connection.execute(select(parked_table).where(parked_table.c.digest == bytes.fromhex(item.key))).one()
-            message = parked.message_of(bytes(row.digest), row.headers, row.body)
-            if row.closed_at_utc is not None and item.begun_at_utc is None:  # else it may have closed when we had it open, unanswered
+            row = connection.execute(select(parked_table).where(parked_table.c.digest == bytes.fromhex(item.key))).first()
+            # Begun before, it may have closed when we had it open, and its post was not answered.
+            if row is None or (row.closed_at_utc is not None and item.begun_at_utc is None):
                 finish_item(connection, order, item.key, Outcome.GONE, None, self.clock())
                 return None
+            message = parked.message_of(bytes(row.digest), row.headers, row.body)
             if message is None:
                 finish_item(connection, order, item.key, Outcome.PARKED, "parked-incomplete", self.clock())
                 return None
@@ -148,8 +149,8 @@ def shelved(message: Message, lane: str, queue: str) -> InHand:
 def _close(connection: Connection, order: Order, item: Item, now_utc: datetime) -> bool:
     """A person has judged what is parked: its row is closed, and kept."""
     digest = bytes.fromhex(item.key)
-    row = connection.execute(select(parked_table.c.code, parked_table.c.closed_at_utc).where(parked_table.c.digest == digest)).one()
-    if row.closed_at_utc is not None:
+    row = connection.execute(select(parked_table.c.code, parked_table.c.closed_at_utc).where(parked_table.c.digest == digest)).first()
+    if row is None or row.closed_at_utc is not None:
         outcome = Outcome.GONE
     elif row.code != item.code:
         outcome = Outcome.CHANGED
@@ -166,8 +167,8 @@ def _refuse(connection: Connection, order: Order, item: Item, now_utc: datetime)
     """
     locked = held.lock(connection, item.key)
     if locked is None:
-        final = inbox.fate_of(connection, item.key).final
-        return final and finish_item(connection, order, item.key, Outcome.GONE, None, now_utc)
+        fate = inbox.fate_of(connection, item.key)
+        return (fate is None or fate.final) and finish_item(connection, order, item.key, Outcome.GONE, None, now_utc)
     if locked.code != item.code:
         return finish_item(connection, order, item.key, Outcome.CHANGED, locked.code, now_utc)
     problem = Problem(code="refused-by-person", text=order.reason)

@@ -51,12 +51,14 @@ def check_open(order: Order) -> None:
         raise ConflictError("order-not-open", "it has ended", field=f"order {order.number}", value=order.state)
 
 
-def outcome_of_start(action: Action, fate: Fate, code_then: str, code_now: str) -> Outcome | None:
+def outcome_of_start(action: Action, fate: Fate | None, code_then: str, code_now: str) -> Outcome | None:
     """What has become of an event between choosing it and beginning with it; None where it is to be done as decided.
+
+    `fate` None: it is not kept any more.
 
     A person released or discarded it for what was wrong with it then: where something else is wrong now, nobody has decided about that.
     """
-    if fate.final:
+    if fate is None or fate.final:
         return Outcome.GONE
     return Outcome.CHANGED if action is not Action.REPLAY and code_then != code_now else None
 
@@ -154,13 +156,15 @@ def _begin(connection: Connection, order: Order, act: audit.Act, now_utc: dateti
     if not attempts:
         return
     now = select(held_table.c.event_id, held_table.c.code, inbox.c.fate).join(inbox, inbox.c.event_id == held_table.c.event_id)
+    found = {row.event_id: (Fate(row.fate), row.code) for row in connection.execute(now.where(ours))}
     wanted = []
-    for row in connection.execute(now.where(ours)).all():
-        outcome = outcome_of_start(order.action, Fate(row.fate), chosen[row.event_id], row.code)
+    for event_id, code in chosen.items():
+        fate, code_now = found.get(event_id, (None, code))
+        outcome = outcome_of_start(order.action, fate, code, code_now)
         if outcome is None:
-            wanted.append(row.event_id)
+            wanted.append(event_id)
         else:
-            finish_item(connection, order, row.event_id, outcome, None, now_utc)
+            finish_item(connection, order, event_id, outcome, None, now_utc)
     released = order.number if order.action is Action.RELEASE else None
     held.due_now(connection, among(connection, held_table.c.event_id, wanted), now_utc, released)
 

@@ -47,8 +47,10 @@ def rehearse_held(pipeline: Pipeline, items: Sequence[Chosen], action: Action) -
 
 
 def _rehearse_part(pipeline: Pipeline, connection: Connection, part: Mapping[str, Chosen], action: Action) -> list[Rehearsed]:
-    found = []
-    for event in held.read(connection, list(part)):
+    found: list[Rehearsed] = []
+    events = held.read(connection, list(part))
+    found.extend(Rehearsed(key, Outcome.GONE) for key in sorted(set(part) - {event.event_id for event in events}))
+    for event in events:
         code = connection.execute(select(held_table.c.code).where(held_table.c.event_id == event.event_id)).scalar_one()
         outcome = outcome_of_start(action, event.fate, part[event.event_id].code, code)
         if outcome is not None:
@@ -70,14 +72,15 @@ def rehearse_discard(connection: Connection, kind: Kind, items: Sequence[Chosen]
 
 def _held_discard(connection: Connection, item: Chosen) -> Outcome:
     query = select(held_table.c.code, inbox.c.fate).join(inbox, inbox.c.event_id == held_table.c.event_id)
-    row = connection.execute(query.where(held_table.c.event_id == item.key)).one()
-    return outcome_of_start(Action.DISCARD, Fate(row.fate), item.code, row.code) or Outcome.REFUSED
+    row = connection.execute(query.where(held_table.c.event_id == item.key)).first()
+    fate, code = (None, item.code) if row is None else (Fate(row.fate), row.code)
+    return outcome_of_start(Action.DISCARD, fate, item.code, code) or Outcome.REFUSED
 
 
 def _parked_discard(connection: Connection, item: Chosen) -> Outcome:
     query = select(parked_table.c.code, parked_table.c.closed_at_utc).where(parked_table.c.digest == bytes.fromhex(item.key))
-    row = connection.execute(query).one()
-    if row.closed_at_utc is not None:
+    row = connection.execute(query).first()
+    if row is None or row.closed_at_utc is not None:
         return Outcome.GONE
     return Outcome.CLOSED if row.code == item.code else Outcome.CHANGED
 
@@ -86,11 +89,11 @@ def rehearse_parked(door: ConsumerDoor, items: Sequence[Chosen]) -> Iterator[Reh
     """Open parked messages with the trust of today, and take in what they hold; one transaction each."""
     for item in items:
         with door.pipeline.engine.connect().execution_options(reads=True) as connection, connection.begin():
-            row = connection.execute(select(parked_table).where(parked_table.c.digest == bytes.fromhex(item.key))).one()
-        message = message_of(bytes(row.digest), row.headers, row.body)
-        if row.closed_at_utc is not None:
+            row = connection.execute(select(parked_table).where(parked_table.c.digest == bytes.fromhex(item.key))).first()
+        if row is None or row.closed_at_utc is not None:
             yield Rehearsed(item.key, Outcome.GONE)
             continue
+        message = message_of(bytes(row.digest), row.headers, row.body)
         if message is None:
             yield Rehearsed(item.key, Outcome.PARKED, incomplete())
             continue

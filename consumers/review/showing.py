@@ -140,8 +140,8 @@ def _signatory(digest: bytes, jws: str, source: str, trust: TrustStore, now_utc:
 
 def problem_of_message(desk: Desk, connection: Connection, digest_hex: str) -> Problem | None:
     """Why a parked message cannot be opened with the trust of today; None where it can."""
-    row = connection.execute(select(parked).where(parked.c.digest == bytes.fromhex(digest_hex))).one()
-    opened = _opened(desk, row)
+    row = connection.execute(select(parked).where(parked.c.digest == bytes.fromhex(digest_hex))).first()
+    opened = incomplete() if row is None else _opened(desk, row)
     return opened if isinstance(opened, Problem) else None
 
 

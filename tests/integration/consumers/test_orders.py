@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+import threading
+import time
 from collections import Counter
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, delete
 
 from broker.audit import entries, first_broken
 from broker.trust.anchors import TrustStore
 from consumers import held
 from consumers.context import Batch, Context
+from consumers.database import open_engine
 from consumers.held import Lock
 from consumers.pipeline import Pipeline
 from consumers.retrying import try_again
@@ -24,7 +27,7 @@ from consumers.review.items import counts
 from consumers.review.orders import Decision
 from consumers.review.selecting import Wanted, waiting_rows
 from consumers.review.values import Action, Kind, Order, State
-from consumers.tables import audit
+from consumers.tables import audit, parked, parked_event
 from schemas.event import new_id
 from schemas.fates import Fate
 from schemas.names import EventType
@@ -286,3 +289,80 @@ def test_a_refusal_of_a_released_event_still_counts(ruled: Pipeline, frontier: F
 
     (answer,) = try_again(replace(ruled, consumer=replace(ruled.consumer, handler=refuse))).answers
     assert (answer.event_id, answer.fate, answer.problems[0].code) == (json.loads(raw)["id"], Fate.REFUSED, "value-implausible")
+
+
+def test_two_houses_and_a_person_at_once_do_each_item_once(
+    ruled: Pipeline, frontier: Frontier, engine: Engine, clock: Hands, url: str
+) -> None:
+    ids = hold(ruled, frontier, *["cursed", "look"] * 20)
+    rules.MENDED["fault"] = True
+    clock.ahead += timedelta(minutes=2)  # the houses try them by their own time, too
+    faults: list[BaseException] = []
+    ended = threading.Event()
+
+    def house() -> None:
+        mine = open_engine(url)
+        pipeline = replace(ruled, engine=mine, stop=threading.Event())
+        try:
+            while not ended.is_set():
+                duty_of(pipeline).carry_out(ConsumerDoor(pipeline))
+                try_again(pipeline)
+        except BaseException as error:  # noqa: BLE001 - told to the test's own thread
+            faults.append(error)
+        finally:
+            mine.dispose()
+
+    houses = [threading.Thread(target=house) for _ in range(2)]
+    for each in houses:
+        each.start()
+    try:
+        with engine.begin() as connection:
+            waiting = waiting_rows(connection, Kind.HELD, Wanted(code="valuation-check"), clock())
+        for number, (action, part) in enumerate(((Action.RELEASE, waiting[:10]), (Action.DISCARD, waiting[10:]))):
+            decision = Decision(Kind.HELD, action, "because", "some", tuple(one.chosen for one in part))
+            with engine.begin() as connection:
+                orders.make(connection, decision, "amina", clock() + timedelta(days=1), clock())
+            with engine.begin() as connection:
+                orders.approve(connection, number + 1, Kind.HELD, "bahrom", clock())
+        end = time.monotonic() + 60
+        while rows(engine, "SELECT count(*) FROM inbox WHERE fate = 'HELD'") != [(0,)]:
+            assert time.monotonic() < end, (faults, outcomes(engine, 1), outcomes(engine, 2))
+            time.sleep(0.05)
+    finally:
+        ended.set()
+        for each in houses:
+            each.join()
+    assert faults == []
+    assert (outcomes(engine, 1), outcomes(engine, 2)) == ({"loaded": 10}, {"refused": 10})
+    assert rows(engine, "SELECT count(*), count(DISTINCT event_id) FROM declaration") == [(30, 30)]
+    found = acts(engine)
+    assert all(times == 1 for times in found.values())
+    assert len([subject for action, subject in found if action in ("held.released", "held.discarded")]) == 20
+    assert len(ids) == 40
+
+
+def test_rows_that_are_kept_no_more_are_done_without_ado(ruled: Pipeline, frontier: Frontier, engine: Engine, clock: Hands) -> None:
+    strangers = replace(ruled, trust=TrustStore({}, {}))
+    strangers.process(frontier.deliveries([frontier.post.event(declaration(f"k{number}")) for number in range(2)], size=1))
+    order(engine, clock, Kind.PARKED, Action.REPLAY)
+    with engine.begin() as connection:
+        connection.execute(delete(parked_event))
+        connection.execute(delete(parked))
+    carry_out_all(ruled)
+    assert outcomes(engine) == {"gone": 2}
+
+
+def test_what_a_person_judged_is_not_forgotten_for_what_closes_by_itself(
+    ruled: Pipeline, frontier: Frontier, engine: Engine, clock: Hands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("consumers.parked.OPEN_ROWS", 2)
+    strangers = replace(ruled, trust=TrustStore({}, {}))
+    strangers.process(frontier.deliveries([frontier.post.event(declaration("judged"))]))
+    order(engine, clock, Kind.PARKED, Action.DISCARD)
+    carry_out_all(ruled)
+    for number in range(6):
+        deliveries = frontier.deliveries([frontier.post.event(declaration(f"n{number}"))])
+        strangers.process(deliveries)
+        ruled.process(deliveries)
+    assert rows(engine, "SELECT count(*) FROM parked WHERE closed_by_order = 1") == [(1,)]
+    assert rows(engine, "SELECT count(*) FROM parked WHERE closed_by_order IS NULL") == [(2,)]
