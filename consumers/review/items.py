@@ -11,7 +11,6 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Exists, Row, exists, func, select, update
 
 from broker import audit
-from consumers.database import among
 from consumers.review.values import Action, Item, Kind, Order, Outcome, State
 from consumers.tables import audit as trail
 from consumers.tables import review_item, review_order
@@ -113,8 +112,9 @@ def items_of(connection: Connection, number: int) -> list[Item]:
 
 def in_open_orders(connection: Connection, keys: Sequence[str]) -> dict[str, int]:
     """Which of these stand in an open order, and in which."""
-    query = select(review_item.c.key, review_item.c.order_number).where(_OPEN, among(connection, review_item.c.key, keys))
-    return {row.key: row.order_number for row in connection.execute(query)}
+    wanted = set(keys)  # there may be more of them than a statement takes; of open items there are few
+    rows = connection.execute(select(review_item.c.key, review_item.c.order_number).where(_OPEN))
+    return {row.key: row.order_number for row in rows if row.key in wanted}
 
 
 def of_item(connection: Connection, key: str) -> list[tuple[Order, Item]]:

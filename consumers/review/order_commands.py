@@ -46,9 +46,21 @@ def add_order_commands(commands: typer.Typer, kind: Kind) -> None:
             raise typer.Exit(follow(desk, order, Manner(dry_run=False, later=later, wait_seconds=wait, as_json=as_json)))
 
     @commands.command("cancel")
-    def cancel(number: OrderArgument, config: ConfigOption, reason: ReasonOption = None, as_json: JsonOption = False) -> None:
+    def cancel(
+        number: OrderArgument,
+        config: ConfigOption,
+        reason: ReasonOption = None,
+        dry_run: DryRunOption = False,
+        as_json: JsonOption = False,
+    ) -> None:
         """End an order that waits or runs: what of it is not done stays as it is."""
         with Desk.of(load_settings(config)) as desk:
+            if dry_run:
+                with desk.reading() as connection:
+                    order = orders.find(connection, number, kind)
+                orders.check_open(order)
+                _tell(desk, order, as_json=as_json)
+                return
             said = audit.worded(reason or "")
             with desk.engine.begin() as connection:
                 order = orders.cancel(connection, number, kind, audit.actor(), said, desk.now())
@@ -77,9 +89,17 @@ def add_order_commands(commands: typer.Typer, kind: Kind) -> None:
                 printing.print_orders(found, desk.now())
 
     @commands.command("resume")
-    def resume(number: OrderArgument, config: ConfigOption, wait: WaitOption = WAIT_SECONDS, as_json: JsonOption = False) -> None:
+    def resume(
+        number: OrderArgument,
+        config: ConfigOption,
+        dry_run: DryRunOption = False,
+        wait: WaitOption = WAIT_SECONDS,
+        as_json: JsonOption = False,
+    ) -> None:
         """Go on with an order that was interrupted while no house ran; a running house does so by itself."""
         with Desk.of(load_settings(config)) as desk:
+            if dry_run:
+                raise typer.Exit(_rehearse_order(desk, kind, number, as_json=as_json))
             with desk.reading() as connection:
                 order = orders.find(connection, number, kind)
             orders.check_open(order)

@@ -225,7 +225,8 @@ def print_order(order: Order, sums: Mapping[str, int], now_utc: datetime) -> Non
         left = age(now_utc, order.expires_at_utc)
         typer.echo(f'{what} waits for a second person, for {left}: "panj {order.kind} approve {order.number}", with another login.')
         return
-    typer.echo(f"{what} is {order.state}: {_sums(sums)}.")
+    more = f' The house does the rest when it runs: "panj {order.kind} orders {order.number}".' if order.state.value == "running" else ""
+    typer.echo(f"{what} is {order.state}: {_sums(sums)}.{more}")
 
 
 def print_document(document: Mapping[str, Any]) -> None:

@@ -209,6 +209,9 @@ def test_an_order_is_cancelled_with_a_reason_and_leaves_what_is_not_done(office:
     (event_id,) = hold(ruled, frontier, "cursed")
     office.type("held replay {id} --reason early", id=event_id)
     assert code_of(office.type("held cancel 1")) == "reason-missing"
+    assert office.ask("held cancel 1 --dry-run")["outcomes"] == {"open": 1}
+    assert office.ask("held resume 1 --dry-run")["outcomes"] == {"held": 1}
+    assert office.rows("SELECT state FROM review_order") == [("waiting",)]
     assert office.ask("held cancel 1 --reason mistaken")["state"] == "cancelled"
     assert code_of(office.type("held cancel 1 --reason twice")) == "order-not-open"
     assert code_of(office.type("held resume 1")) == "order-not-open"
