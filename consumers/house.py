@@ -11,6 +11,7 @@ from sqlalchemy import Engine
 from broker.amqp import connect
 from broker.daemon import supervise
 from broker.freshness import Freshness
+from broker.operations.expiries import ExpiryWatch, of_house
 from broker.ports import Broker
 from broker.settings.code_lists import apply_lists
 from broker.settings.model import House, Settings
@@ -57,6 +58,7 @@ def run_house(settings: Settings, stop: threading.Event, *, trust_clock: bool = 
         log.info("house.started", country=settings.country, consumers=[consumer.queue for consumer in consumers], lanes=settings.lanes)
         fresh = Freshness(trust, settings.house_party, house, lambda renewed: _sign_with(renewed, signer, brokers), [teller.look])
         workers["trust"] = lambda: fresh.run(stop)
+        workers["expiries"] = lambda: ExpiryWatch(lambda now: of_house(settings, house, trust, now)).run(stop)
         supervise(workers, stop)
         log.info("house.stopped", country=settings.country)
     finally:

@@ -14,6 +14,7 @@ import structlog
 from broker.amqp import connect
 from broker.daemon import supervise
 from broker.freshness import Freshness
+from broker.operations.expiries import ExpiryWatch, of_post
 from broker.outbox.store import Outbox
 from broker.relay.relay import Relay
 from broker.settings.code_lists import apply_lists
@@ -49,6 +50,7 @@ def run_post(settings: Settings, name: str, stop: threading.Event) -> None:
                 "intake": lambda: watch(directory, stop, relay.wake),
                 "relay": lambda: relay_when_free(relay, stop),
                 "trust": lambda: fresh.run(stop),
+                "expiries": lambda: ExpiryWatch(lambda now: of_post(settings, name, trust, now)).run(stop),
             },
             stop,
         )

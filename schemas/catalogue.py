@@ -148,6 +148,8 @@ _ENTRIES: tuple[str | Entry, ...] = (
     Entry("topology-conflict", "an exchange or queue stands there with properties that cannot be changed", Actor.OPERATOR),
     Entry("topology-drift", "the broker is not as exchange.toml says", Actor.OPERATOR),
     Entry("topology-link-down", "our broker's link to a partner does not run", Actor.OPERATOR),
+    Entry("topology-link-expired", "a link does not run because a certificate has run out", Actor.OPERATOR),
+    Entry("topology-link-expiring", "a certificate without which a link cannot be made runs out, or has", Actor.OPERATOR),
     Entry("topology-link-shut", "exchange.toml names a link user that was shut out: it is not made again", Actor.OPERATOR),
     Entry("topology-partner-away", "a partner's link does not take what waits for it", Actor.RECEIVER_OPERATOR),
     Entry("topology-alarm", "the broker raised an alarm, or a node is down", Actor.OPERATOR),

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 from broker.clocks import STEP, clock_behind, watch_seconds
 from broker.operations import flow
 from broker.operations.contributions import Attention, Reading, database_exists
+from broker.operations.expiries import of_administration, of_links
 from broker.outbox.store import Outbox
 from broker.outbox.values import BeaconState, Depth
 from broker.settings.model import Settings
+from broker.topology.check import why_down
 from broker.topology.observe import BrokerState, observe_broker
 from broker.trust.anchors import TrustStore
-from broker.trust.keys import read_certificates
+from broker.trust.lifetimes import EXPIRED, THRESHOLDS, Lifetime, files_of
 from schemas.errors import PanjError
 from schemas.event import utc_text
 from schemas.names import Party
@@ -22,29 +23,33 @@ from schemas.names import Party
 UNSETTLED_WATCH = timedelta(minutes=10)
 UNSETTLED_ACT = timedelta(hours=1)
 BEACON_WATCH = timedelta(minutes=5)
-EXPIRY_WATCH = timedelta(days=30)
-EXPIRY_ACT = timedelta(days=3)
 
 
 def observe(settings: Settings) -> Iterator[Reading]:
     """Everything that the broker package knows of this administration; what cannot be read is itself a reading."""
     now = datetime.now(UTC)
-    yield from _broker(settings)
+    state = _state(settings)
+    known = state if isinstance(state, BrokerState) else None
+    yield from (state,) if isinstance(state, Reading) else _broker(settings, state, now)
     for name in sorted(settings.posts):
         yield from observe_post(settings, name, now)
-    yield from _certificates(settings, now)
+    yield from _expiries(settings, known, now)
 
 
-def _broker(settings: Settings) -> Iterator[Reading]:
+def _state(settings: Settings) -> BrokerState | Reading:
     try:
-        state = observe_broker(settings)
+        return observe_broker(settings)
     except PanjError as error:
-        yield Reading("broker", "management", error.code, attention=Attention.WATCH, advice=str(error))
-        return
+        return Reading("broker", "management", error.code, attention=Attention.WATCH, advice=str(error))
+
+
+def _broker(settings: Settings, state: BrokerState, now: datetime) -> Iterator[Reading]:
     for alarm in state.alarms:
         yield Reading("broker", "alarm", alarm, attention=Attention.ACT, advice="free memory or disk on the broker's machine")
+    lifetimes = of_links(settings, state) if any(not link.running for link in state.links) else []
     for link in state.links:
-        advice = "" if link.running else f"{link.error or 'not running'}: nothing comes in from {link.partner} until it runs"
+        why = why_down(link, lifetimes, now) or link.error or "not running"
+        advice = "" if link.running else f"{why}: nothing comes in from {link.partner} until it runs"
         yield Reading(f"link to {link.partner}", "status", link.status, attention=_if(not link.running, Attention.ACT), advice=advice)
     for who in state.blocked_connections:
         yield Reading("broker", "blocked", who, attention=Attention.ACT, advice="it waits for the alarm to end; nothing is lost")
@@ -140,38 +145,29 @@ def _beacon(party: Party, state: BeaconState, now: datetime, tolerance_seconds: 
         yield Reading(subject, "clock of the house against ours", round(state.skew.seconds, 1), "s", attention, advice)
 
 
-def _certificates(settings: Settings, now: datetime) -> Iterator[Reading]:
-    pairs: list[tuple[str, Path]] = [(settings.post_party(name).unit, post.certificate) for name, post in sorted(settings.posts.items())]
-    if settings.house is not None:
-        pairs.append((settings.house_party.unit, settings.house.certificate))
-        pairs += [(f"encryption to {settings.house_party.unit}", pair.certificate) for pair in settings.house.encryption[:1]]
-    for country, partner in sorted(settings.partners.items()):
-        pairs.append((f"link to {country}", partner.link.certificate))
-        if partner.encryption_certificate is not None:
-            pairs.append((f"encryption to {country}", partner.encryption_certificate))
-    for subject, path in pairs:
-        if not path.exists():
-            yield Reading(subject, "certificate", "none here", advice=f"{path} is not on this machine")
-            continue
-        left = read_certificates(path)[0].not_valid_after_utc - now
-        advice = f'issue a new one: "panj pki renew" ({path})' if left < EXPIRY_WATCH else ""
-        yield Reading(subject, "certificate expires in", left.days, "days", _left(left), advice)
+def _expiries(settings: Settings, state: BrokerState | None, now: datetime) -> Iterator[Reading]:
+    """What runs out, what is not on this machine, and whose CRL is missing or stale."""
+    for file in files_of(settings):
+        if file.lifetime() is None:
+            yield Reading(file.subject, file.kind, "none here", advice=f"{file.path} is not on this machine, or not for this user to read")
     for expiry in TrustStore.of(settings).expiries(now):
-        subject = f"{expiry.kind} of {expiry.country}"
-        if expiry.expires_at_utc is None:
-            yield Reading(
-                subject, "state", expiry.state, attention=Attention.ACT, advice="without it nothing of that country can be revoked"
-            )
-            continue
-        left = expiry.expires_at_utc - now
-        advice = "ask for a newer one" if left < EXPIRY_ACT else ""
-        crl = expiry.kind == "crl"
-        attention = _aged(-left, -EXPIRY_ACT, timedelta(0)) if crl else _left(left)
-        yield Reading(subject, "expires in", left.days, "days", attention, advice)
+        if expiry.state in ("missing", "stale"):
+            stale = "what its units sign is parked until the next one comes"
+            advice = stale if expiry.state == "stale" else "without it nothing of that country can be revoked"
+            yield Reading(f"{expiry.kind} of {expiry.country}", "state", expiry.state, attention=Attention.ACT, advice=advice)
+    for life in of_administration(settings, state, now):
+        passed = life.threshold(now)
+        advice = "" if passed is None else life.renewal
+        if life.link is not None and passed is not None:
+            advice = f"{'the link cannot be made any more' if passed == EXPIRED else 'then the link breaks at the next cut'}: {advice}"
+        yield Reading(life.subject, f"{life.kind} expires in", life.left(now).days, "days", _urgency(life, passed), advice)
 
 
-def _left(left: timedelta) -> Attention:
-    return _aged(-left, -EXPIRY_WATCH, -EXPIRY_ACT)
+def _urgency(life: Lifetime, passed: int | None) -> Attention:
+    """A CRL alarms when it has run out, and not before: until then a newer one may come at any moment."""
+    if passed is None:
+        return Attention.FINE
+    return Attention.ACT if passed == EXPIRED or (passed <= THRESHOLDS[-1] and life.kind != "crl") else Attention.WATCH
 
 
 def _aged(age: timedelta, watch: timedelta, act: timedelta) -> Attention:

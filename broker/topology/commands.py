@@ -12,6 +12,7 @@ import typer
 from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
 from broker.audit import actor
+from broker.operations.expiries import of_links
 from broker.operations.output import ConfigOption, JsonOption, print_json, print_table
 from broker.settings.load import load_settings
 from broker.settings.model import Settings
@@ -157,7 +158,8 @@ def _pending(planned: TopologyDiff, *, remove: bool) -> TopologyDiff:
 
 def _findings(settings: Settings) -> tuple[Finding, ...]:
     with ManagementApi(settings.broker.management) as api:
-        return judge(settings, plan_topology(settings, api), observe_broker(settings, api))
+        state = observe_broker(settings, api)
+        return judge(settings, plan_topology(settings, api), state, of_links(settings, state))
 
 
 def _patient_findings(settings: Settings, wait_seconds: float) -> tuple[Finding, ...]:

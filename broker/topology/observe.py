@@ -8,6 +8,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from broker.settings.model import Settings
@@ -31,6 +32,16 @@ class LinkState:
     def running(self) -> bool:
         """Whether it is connected, as far as our broker knows."""
         return self.status == RUNNING
+
+
+@dataclass(frozen=True, slots=True)
+class LinkLogin:
+    """A partner's link that is logged in at our broker, with which certificate it is: common name as `user`, and its validity."""
+
+    partner: str
+    user: str
+    since_utc: datetime
+    until_utc: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +90,7 @@ class BrokerState:
     alarms: tuple[str, ...]
     blocked_connections: tuple[str, ...]
     listeners: tuple[Listener, ...]
+    logins: tuple[LinkLogin, ...] = ()
 
     @property
     def federation_queues(self) -> tuple[QueueState, ...]:
@@ -95,7 +107,7 @@ def observe_broker(settings: Settings, api: ManagementApi | None = None) -> Brok
     links = [each for each in api.get("federation-links") if isinstance(each, Mapping)]
     columns = "name,messages_ready,messages_unacknowledged,consumers,message_bytes"
     known = {each["name"] for each in api.get("vhosts", columns="name")}
-    connections = api.get("connections", columns="name,user,vhost,state")
+    connections = api.get("connections", columns="name,user,vhost,state,peer_cert_validity")
     return BrokerState(
         version=overview["rabbitmq_version"],
         cluster_name=overview.get("cluster_name", ""),
@@ -104,6 +116,7 @@ def observe_broker(settings: Settings, api: ManagementApi | None = None) -> Brok
         alarms=tuple(alarm for node in api.get("nodes") for alarm in _alarms(node)),
         blocked_connections=tuple(_connection(each) for each in connections if each.get("state") in ("blocked", "blocking")),
         listeners=tuple(_listener(each) for each in overview.get("listeners", ())),
+        logins=tuple(login for each in connections if (login := _login(settings, each))),
     )
 
 
@@ -139,6 +152,18 @@ def _alarms(node: Mapping[str, Any]) -> list[str]:
 
 def _connection(entry: Mapping[str, Any]) -> str:
     return f"{entry.get('user', '?')} in {entry.get('vhost', '?')}"
+
+
+def _login(settings: Settings, entry: Mapping[str, Any]) -> LinkLogin | None:
+    """The partner's link that a connection is; `peer_cert_validity` is "2026-11-24T11:38:19Z - 2027-12-26T12:38:19Z"."""
+    lane, user = str(entry.get("vhost")), str(entry.get("user"))
+    since, _, until = str(entry.get("peer_cert_validity", "")).partition(" - ")
+    if lane not in settings.partners or user != settings.link_user(lane):
+        return None
+    try:
+        return LinkLogin(lane, user, datetime.fromisoformat(since), datetime.fromisoformat(until))
+    except ValueError:
+        return None
 
 
 def _listener(entry: Mapping[str, Any]) -> Listener:

@@ -54,13 +54,18 @@ class Speaker:
 
 @dataclass(frozen=True, slots=True)
 class Expiry:
-    """When something of the trust store runs out: `kind` is `anchor` or `crl`; `state` is `current`, `expired`, `stale` or `missing`."""
+    """When something of the trust store runs out: `kind` is `anchor` or `crl`; `state` is `current`, `expired`, `stale` or `missing`.
+
+    `mark` is the anchor's fingerprint or the CRL's number.
+    """
 
     kind: str
     country: str
     expires_at_utc: datetime | None
     state: str
     crl_number: int | None = None
+    since_utc: datetime | None = None
+    mark: str = ""
 
 
 class _Anchor:
@@ -220,23 +225,25 @@ class TrustStore:
             raise last
 
     def expiries(self, now_utc: datetime) -> list[Expiry]:
-        """Anchors and CRLs (of the anchors) with the day they run out, for `panj status`. `stale`: a CRL past its days of grace."""
+        """Anchors and CRLs with the day they run out: the anchors' own, and of intermediates that were seen. `stale`: past its grace."""
         with self._lock:
             found = []
             for country, anchor in sorted(self._anchors.items()):
-                until = anchor.certificate.not_valid_after_utc
-                found.append(Expiry("anchor", country, until, "expired" if until < now_utc else "current"))
+                pinned = anchor.certificate
+                since, until = pinned.not_valid_before_utc, pinned.not_valid_after_utc
+                state = "expired" if until < now_utc else "current"
+                found.append(Expiry("anchor", country, until, state, since_utc=since, mark=fingerprint_of(pinned)))
                 shelf = self._shelves.get(country)
-                crl = shelf.newest(anchor.certificate) if shelf else None
-                if crl is None:
+                if shelf is None or shelf.newest(pinned) is None:
                     found.append(Expiry("crl", country, None, "missing"))
-                else:
-                    grace = self._grace.get(country, CRL_GRACE)
-                    state = (
-                        "current" if now_utc <= crl.next_update_utc else "expired" if now_utc <= crl.next_update_utc + grace else "stale"
-                    )
-                    found.append(Expiry("crl", country, crl.next_update_utc, state, crl.number))
+                issuers = {fingerprint_of(pinned), *self._intermediates.get(country, {})}  # a former anchor's list counts no more
+                found += [self._expiry_of(crl, now_utc) for crl in (shelf.held() if shelf else ()) if crl.issuer in issuers]
             return found
+
+    def _expiry_of(self, crl: HeldCrl, now_utc: datetime) -> Expiry:
+        until, grace = crl.next_update_utc, self._grace.get(crl.country, CRL_GRACE)
+        state = "current" if now_utc <= until else "expired" if now_utc <= until + grace else "stale"
+        return Expiry("crl", crl.country, until, state, crl.number, crl.this_update_utc, f"{crl.issuer[:12]} {crl.number}")
 
     def _judge(self, x5c: tuple[str, ...], country: str | None, now_utc: datetime, usage: str = "digital_signature") -> Speaker:
         anchors = {of_country: anchor.certificate for of_country, anchor in self._anchors.items()}

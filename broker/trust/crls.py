@@ -113,13 +113,9 @@ class HeldCrl:
     country: str
     issuer: str
     number: int
+    this_update_utc: datetime
     next_update_utc: datetime
-    parsed: x509.CertificateRevocationList = field(repr=False)
-
-    @property
-    def der(self) -> bytes:
-        """The list itself."""
-        return self.parsed.public_bytes(serialization.Encoding.DER)
+    der: bytes = field(repr=False)
 
 
 class CrlShelf:
@@ -190,7 +186,10 @@ class CrlShelf:
 
     def held(self) -> list[HeldCrl]:
         """What is believed now: one list of each issuer that was looked up."""
-        return [HeldCrl(self.country, issuer, crl.number, crl.next_update_utc, crl.parsed) for issuer, crl in self._held.items()]
+        return [
+            HeldCrl(self.country, issuer, crl.number, crl.this_update_utc, crl.next_update_utc, crl.der)
+            for issuer, crl in self._held.items()
+        ]
 
     def _hold(self, name: str, crl: Crl) -> None:
         self._held[name] = crl

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from typing import Any
+from datetime import UTC, datetime, timedelta
 
 from broker.trust.crls import HeldCrl
 from consumers.telling import Telling, Told, due, tellings
 from schemas.names import Party, house_of
 
 OURS, THEIRS = Party("tj", "panji-poyon"), Party("af", "sher-khan-bandar")
-PARSED: Any = None
+NOW = datetime(2026, 12, 1, tzinfo=UTC)
 
 
 def held(country: str, number: int = 1, issuer: str = "root") -> HeldCrl:
-    return HeldCrl(country, f"{issuer} of {country}", number, datetime(2026, 12, 1, tzinfo=UTC), PARSED)
+    return HeldCrl(country, f"{issuer} of {country}", number, NOW, NOW + timedelta(days=30), b"")
 
 
 def told_to(found: list[Telling]) -> set[tuple[str, str, str]]:
