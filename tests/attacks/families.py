@@ -10,7 +10,11 @@ from deploy.lab import postgresql
 from deploy.lab.laboratory import Database
 from tests.attacks.inbox.floods import attack_with_floods
 from tests.attacks.inbox.records import attack_records
+from tests.attacks.live.answers import attack_with_answers
+from tests.attacks.live.doors import attack_doors
 from tests.attacks.live.ground import Ground, new_ground
+from tests.attacks.live.replays import attack_with_replays
+from tests.attacks.live.rights import attack_rights
 from tests.attacks.live.trust import attack_trust
 from tests.attacks.opening.certificates import attack_with_certificates
 from tests.attacks.opening.limits import attack_limits
@@ -87,5 +91,20 @@ FAMILIES: tuple[Family, ...] = (
         "trust",
         "signers that must not be believed, over the line, into the running system",
         lambda run: attack_trust(run.ground, run.scale.times, run.seed),
+    ),
+    Family(
+        "replays",
+        "what crossed, sent again to everywhere; messages that no client makes; bodies past the limit",
+        lambda run: attack_with_replays(run.ground, run.scale.times, run.seed),
+    ),
+    Family(
+        "answers",
+        "receipts, beacons, CRLs, closings, recoveries and withdrawals by those who may not give them",
+        lambda run: attack_with_answers(run.ground, run.scale.times),
+    ),
+    Family(
+        "rights",
+        "who gets into a broker at all, and what its users may not do there",
+        lambda run: (*attack_doors(run.ground), *attack_rights(run.ground)),
     ),
 )
