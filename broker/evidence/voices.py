@@ -13,8 +13,8 @@ from typing import NamedTuple
 from pydantic import ValidationError
 
 from broker.evidence.findings import Finding, State, told
-from broker.trust.crls import Crl
-from broker.trust.testimony import Revocation, Testimony, Tribunal
+from broker.trust.crls import Crl, Revocation
+from broker.trust.testimony import Testimony, Tribunal
 from schemas import strict_json
 from schemas.content import problems_of
 from schemas.errors import ContentError, DistrustError, Problem

@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from broker.settings.model import CRL_GRACE_DAYS, Home, Partner, Settings
-from broker.trust.crls import AUTHORITIES, Crl, CrlShelf, HeldCrl
+from broker.trust.crls import AUTHORITIES, Crl, CrlShelf, HeldCrl, Revocation, revocations
 from broker.trust.keys import fingerprint_of
 from broker.trust.paths import Chain, build_chain, check_clock, read_anchor, read_chain
 from schemas.errors import DistrustError, SettingsError
@@ -179,13 +179,22 @@ class TrustStore:
         """The newest CRL of each issuer of a chain of this country, its anchor's last, whatever they say of it; DistrustError `trust-…`
         where the chain cannot be read.
         """
-        _, *above = read_chain(x5c)
+        return tuple(crl for _, crl in self._issued(country, x5c))
+
+    def revocation(self, country: str, x5c: Sequence[str]) -> Revocation | None:
+        """The earliest revocation of a chain's certificates that the newest CRLs know; DistrustError where the chain cannot be read."""
+        found = [each for issued, crl in self._issued(country, x5c) for each in revocations(issued, [crl])]
+        return min(found, key=Revocation.age, default=None)
+
+    def _issued(self, country: str, x5c: Sequence[str]) -> list[tuple[x509.Certificate, Crl]]:
+        """Each certificate of a chain with the newest CRL of its issuer, as far as there is one."""
+        chain = read_chain(x5c)
         with self._lock:
             anchor, shelf = self._anchors.get(country), self._shelves.get(country)
             if anchor is None or shelf is None:
-                return ()
-            found = [shelf.newest(issuer) for issuer in (*above, anchor.certificate)]
-            return tuple(crl for crl in found if crl is not None)
+                return []
+            pairs = [(issued, shelf.newest(issuer)) for issued, issuer in itertools.pairwise((*chain, anchor.certificate))]
+            return [(issued, crl) for issued, crl in pairs if crl is not None]
 
     @property
     def countries(self) -> frozenset[str]:

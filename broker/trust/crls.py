@@ -7,7 +7,7 @@ CRLs for other issuers' certificates).
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -104,6 +104,27 @@ class Crl:
     def revokes(self, serial: int) -> bool:
         """Whether it lists this serial."""
         return self.parsed.get_revoked_certificate_by_serial_number(serial) is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Revocation:
+    """A certificate stands on a CRL: since when, as the list says (its invalidity date, where that is earlier)."""
+
+    since_utc: datetime
+    serial: str
+    crl: Crl
+
+    def age(self) -> tuple[datetime, int]:
+        """What tells the earliest of several."""
+        return self.since_utc, self.crl.number
+
+
+def revocations(certificate: x509.Certificate, lists: Iterable[Crl]) -> Iterator[Revocation]:
+    """Where these lists, all of its issuer, revoke a certificate."""
+    for crl in lists:
+        since = crl.revoked_since(certificate.serial_number)
+        if since is not None:
+            yield Revocation(since, f"{certificate.serial_number:x}", crl)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from cryptography import x509
 
-from broker.trust.crls import Crl
+from broker.trust.crls import Crl, Revocation, revocations
 from broker.trust.keys import fingerprint_of
 from broker.trust.paths import Chain, build_chain, read_anchor
 from broker.trust.signing import SignedHeader, read_jws
@@ -55,15 +55,6 @@ class PinnedAnchor:
     def name(self) -> str:
         """Its own name (RFC 4514)."""
         return self.certificate.subject.rfc4514_string()
-
-
-@dataclass(frozen=True, slots=True)
-class Revocation:
-    """A certificate of a chain stands on a CRL: since when, as the list says (its invalidity date, where that is earlier)."""
-
-    since_utc: datetime
-    serial: str
-    crl: Crl
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,16 +121,14 @@ class Tribunal:
         raise DistrustError("trust-country-unknown", "no anchor is pinned for the country", field="x5c")
 
     def _testimony(self, signed: SignedHeader, chain: Chain) -> Testimony:
-        newest, unlisted = [], []
-        revocations: list[Revocation] = []
+        newest, unlisted, found = [], [], list[Revocation]()
         for issued, issuer in itertools.pairwise(chain.path):
             lists = [crl for crl in self.crls if crl.signed_by(issuer)]
             if lists:
                 newest.append(max(lists, key=lambda crl: crl.number))
             else:
                 unlisted.append(issuer.subject.rfc4514_string())
-            found = [(crl.revoked_since(issued.serial_number), crl) for crl in lists]
-            revocations += [Revocation(since, f"{issued.serial_number:x}", crl) for since, crl in found if since is not None]
+            found.extend(revocations(issued, lists))
         leaf = chain.path[0]
         return Testimony(
             urn=chain.party.urn,
@@ -153,5 +142,5 @@ class Tribunal:
             crls=tuple(newest),
             issuers=chain.path[1:],
             unlisted=tuple(unlisted),
-            revocation=min(revocations, key=lambda each: (each.since_utc, each.crl.number), default=None),
+            revocation=min(found, key=Revocation.age, default=None),
         )

@@ -136,6 +136,6 @@ def test_the_lines_of_a_block_are_bound_to_what_both_sides_signed() -> None:
     document = json.loads(FILES["house"])["account"]
     for place in leaves(document["events"][0]["closing"]["lines"], ("events", 0, "closing", "lines")):
         value = at(document, place)
-        instead = value + 1 if isinstance(value, int) else ("A" if value[0] != "A" else "B") + value[1:]
+        instead = value + 1 if isinstance(value, int) else ("0" if value[0] != "0" else "1") + value[1:]
         made = Account.model_validate(changed_at(document, place, instead))
         assert not holds(write_evidence(made, RECEIVER, CROSSING.exported_at))

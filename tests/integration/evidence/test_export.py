@@ -1,0 +1,142 @@
+"""Evidence from both banks of the river, on both databases: exported by each side, verified by anybody."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import select
+from typer.testing import Result
+
+from broker.audit import entries
+from consumers import tables as house_tables
+from schemas.errors import PanjError
+from tests.integration.consumers.frontier import declaration
+from tests.integration.evidence.river import HOUSE, POST, River
+
+SIDES = {"post": POST.urn, "house": HOUSE.urn}
+
+
+def document(result: Result) -> Any:
+    """The JSON document that a command printed, behind what a log that nobody configured printed."""
+    return json.loads(result.stdout[result.stdout.index("{\n") :])
+
+
+def found(result: Result, what: str) -> list[dict[str, Any]]:
+    return [finding for finding in document(result)["findings"] if finding["what"] == what]
+
+
+def test_what_crossed_is_exported_on_both_sides_and_both_verify(river: River) -> None:
+    river.cross(declaration(1), declaration(2), declaration(3))
+    for side, name, exporter in ((river.tj, "post.json", POST.urn), (river.af, "house.json", HOUSE.urn)):
+        written = river.export(side, "TJ/TJPNJ/2026/2", name)
+        assert written.exit_code == 0, written.output
+        told = document(written)
+        assert (told["exporter"], told["events"][0]["receipt"], len(told["events"])) == (exporter, True, 1)
+        assert (river.directory / name).stat().st_mode & 0o777 == 0o600
+        verified = river.verify(name)
+        assert verified.exit_code == 0, verified.stdout
+        whole = document(verified)
+        assert whole["holds"]
+        assert [event["reference"] for event in whole["events"]] == ["TJ/TJPNJ/2026/2"]
+        (receipt,) = found(verified, "receipt")
+        assert receipt["text"].startswith(f"{HOUSE.urn} answered LOADED for exactly this event")
+    assert found(river.verify("house.json"), "coming")[0]["text"].endswith("CRL 1 of CN=Panj pilot authority tj,C=TJ")
+    half = river.verify("post.json", both=False)
+    assert half.exit_code == 1
+    assert found(half, "signature")[0]["state"] == "proven"
+    assert "no authority of af was given" in found(half, "receipt signature")[0]["text"]
+
+
+def test_all_versions_are_in_one_file_and_one_can_be_chosen(river: River) -> None:
+    river.cross(declaration(7))
+    river.cross(declaration(7, 2))
+    for side, name in ((river.tj, "post"), (river.af, "house")):
+        assert river.export(side, "7", f"{name}-all").exit_code == 0  # by its registration number alone
+        assert [event["version"] for event in document(river.verify(f"{name}-all"))["events"]] == [1, 2]
+        assert river.export(side, "7", f"{name}-2", "--version", "2").exit_code == 0
+        assert [event["version"] for event in document(river.verify(f"{name}-2"))["events"]] == [2]
+        assert river.export(side, "7", f"{name}-3", "--version", "3").exit_code == 1
+        assert not (river.directory / f"{name}-3").exists()
+        assert river.export(side, "never", f"{name}-never").exit_code == 1
+
+
+def test_before_the_answer_the_file_claims_none_and_holds(river: River) -> None:
+    rows = river.accept(declaration(4))
+    assert river.export(river.tj, "4", "early.json").exit_code == 0
+    early = river.verify("early.json")
+    assert early.exit_code == 0
+    assert found(early, "receipt")[0]["state"] == "not claimed"
+    river.bring_home(river.carry(rows))
+    assert river.export(river.tj, "4", "late.json").exit_code == 0
+    assert found(river.verify("late.json"), "receipt")[0]["state"] == "proven"
+
+
+def test_a_refusal_is_proven_with_its_reasons(river: River) -> None:
+    river.cross(declaration(5, invoice_currency="XXZ"))
+    for side, name in ((river.tj, "post.json"), (river.af, "house.json")):
+        assert river.export(side, "TJ/TJPNJ/2026/5", name).exit_code == 0
+        verified = river.verify(name)
+        assert verified.exit_code == 0, verified.stdout
+        (receipt,) = found(verified, "receipt")
+        assert "answered REFUSED for exactly this event (invoice_currency: " in receipt["text"]
+
+
+def test_the_closing_that_covers_it_is_in_the_house_s_file(river: River) -> None:
+    river.cross(declaration(1), declaration(2), declaration(3))
+    river.close_account()
+    assert river.export(river.af, "2", "house.json").exit_code == 0
+    verified = river.verify("house.json")
+    assert verified.exit_code == 0, verified.stdout
+    assert found(verified, "closing")[0]["text"] == f"closing 1, signed by {POST.urn} and {HOUSE.urn}, covers exactly this event"
+    closing = json.loads((river.directory / "house.json").read_text())["account"]["events"][0]["closing"]
+    assert [line["sequence"] for line in closing["lines"]] == [1, 2, 3]
+
+
+def test_after_a_revocation_it_is_told_what_still_stands(river: River) -> None:
+    river.cross(declaration(1))
+    river.export(river.af, "1", "before.json")
+    river.export(river.tj, "1", "of-the-post.json")
+    assert river.verify("before.json").exit_code == 0
+    river.ahead = timedelta(hours=1)
+    river.revoke(river.clock())
+    newest = str(river.tj.authority.crl)
+    told = river.verify("before.json", "--crl", newest)
+    assert told.exit_code == 0  # the house had it before
+    assert "that it was there before" in found(told, "revocation")[0]["text"]
+    river.export(river.af, "1", "after.json")  # the new CRL is in the file by itself
+    assert "is revoked since" in found(river.verify("after.json"), "revocation")[0]["text"]
+    ours = river.verify("of-the-post.json", "--crl", newest)
+    assert ours.exit_code == 1  # nobody else saw the seal: the post exports again with its new key
+    doubted = [(each["what"], each["event_id"]) for each in document(ours)["findings"] if each["state"] == "not proven"]
+    assert doubted == [("revocation", None)]
+    assert found(ours, "receipt")[0]["state"] == "proven"
+
+
+def test_every_export_stands_in_the_audit_trail_and_nothing_is_overwritten(river: River) -> None:
+    river.cross(declaration(1))
+    for side, name in ((river.tj, "post.json"), (river.af, "house.json")):
+        assert river.export(side, "1", name, "--dry-run").exit_code == 0
+        assert not (river.directory / name).exists()
+        assert river.export(side, "1", name, "--reason", "court of Dushanbe, case 5").exit_code == 0
+        again = river.export(side, "1", name)
+        assert isinstance(again.exception, PanjError)
+        assert again.exception.code == "evidence-exists"
+    with river.engine.connect() as connection:
+        (noted,) = entries(connection, house_tables.audit)
+        (event_id,) = connection.execute(select(house_tables.inbox.c.event_id)).scalars()
+    assert (noted.action, noted.subject, noted.reason) == ("evidence.exported", "1", "court of Dushanbe, case 5")
+    assert json.loads(noted.detail)["events"] == [event_id]
+
+
+def test_where_a_post_and_the_house_both_know_it_one_must_be_named(river: River) -> None:
+    river.cross(declaration(1))
+    text = river.tj.config.read_text()
+    house = str(river.engine.url.render_as_string(hide_password=False))
+    if house.startswith("sqlite"):
+        river.tj.config.write_text(text.replace(f"sqlite:///{river.directory}/tj-house.sqlite", house))
+        twice = river.export(river.tj, "1", "x.json")
+        assert isinstance(twice.exception, PanjError)
+        assert twice.exception.code == "unit-ambiguous"
+        assert river.export(river.tj, "1", "x.json", "--unit", "panji-poyon").exit_code == 0
