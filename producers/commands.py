@@ -19,6 +19,7 @@ from producers.intake import Intake
 from producers.life import post_named
 from producers.once import relay_once
 from producers.post import opened_outbox, run_post
+from producers.recovery import recover
 from producers.sending import Sent, check_files, exit_code, parts_of_files, send_files
 from producers.standing import status
 from producers.withdrawal import withdraw
@@ -87,6 +88,7 @@ def check(config: ConfigOption, post: PostOption = None, as_json: JsonOption = F
     raise typer.Exit(max((each.exit_code for each in findings), default=0))
 
 
+commands.command("recover")(recover)
 commands.command("withdraw")(withdraw)
 commands.command("status")(status)
 

@@ -29,21 +29,22 @@ def relay_once(
         return {}, True
     until = time.monotonic() + timeout_seconds
     with ExitStack() as running:
-        relaying = False
+        relays = False
         while True:
             fates = {fate.event_id: fate for fate in outbox.fate_of(ids)}
             if _answered(fates, ids) if wait else _confirmed(outbox, destinations):
                 return fates, True
             if time.monotonic() >= until:
                 return fates, False
-            if not relaying and outbox.holder() is None:
-                running.enter_context(_relaying(settings, name, outbox))
-                relaying = True
+            if not relays and outbox.holder() is None:
+                running.enter_context(relaying(settings, name, outbox))
+                relays = True
             time.sleep(POLL_SECONDS)
 
 
 @contextmanager
-def _relaying(settings: Settings, name: str, outbox: Outbox) -> Iterator[None]:
+def relaying(settings: Settings, name: str, outbox: Outbox) -> Iterator[None]:
+    """Run a post's relay in a thread of its own, with connections of its own, for as long as the context lasts."""
     stop = threading.Event()
     with relay_of(settings, name, outbox) as (relay, _):
         thread = threading.Thread(target=relay_when_free, args=(relay, stop), name="relay")

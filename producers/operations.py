@@ -1,4 +1,4 @@
-"""What posts add to `panj status`: files that wait in a watched directory, and files that were rejected. Reads only."""
+"""What posts add to `panj status`: a lost outbox, files that wait in a watched directory, files that were rejected. Reads only."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 
 from broker.operations.contributions import Attention, Reading
 from broker.settings.model import Settings
+from producers.marker import Marker
 from producers.sources.files import found_files
 from producers.sources.shelves import REASON, REJECTED
 
@@ -22,8 +23,12 @@ def observe(settings: Settings) -> Iterator[Reading]:
 
 
 def observe_directory(settings: Settings, name: str) -> Iterator[Reading]:
-    """Look at the directory of one post, where it is on this machine."""
+    """Look at what lies on this machine of one post: its directory, and what is left of an outbox that is gone."""
     unit, watched = settings.post_party(name).unit, settings.posts[name].watch
+    marker = Marker.of(settings.posts[name].outbox)
+    if marker is not None and marker.lost:
+        advice = f'put {marker.outbox} back from where it went, or run "panj post recover --post {name}" where it is gone for good'
+        yield Reading(unit, "outbox", "lost", attention=Attention.ACT, advice=advice)
     if watched.is_dir():
         yield from _waiting(unit, watched)
         yield from _rejected(unit, watched / REJECTED)

@@ -23,7 +23,7 @@ from broker.trust.anchors import TrustStore
 from broker.trust.keys import Identity, own_identity
 from producers.formats.registry import load_formats
 from producers.intake import Intake
-from producers.life import open_outbox
+from producers.life import keep_marked, mark, open_outbox
 from producers.sources.directory import WatchedDirectory, watch
 from schemas.errors import UnavailableError
 
@@ -43,7 +43,7 @@ def run_post(settings: Settings, name: str, stop: threading.Event) -> None:
         intake = Intake(settings, party, outbox)
         directory = WatchedDirectory(settings.posts[name].watch, intake, load_formats())
         relay, trust = opened.enter_context(relay_of(settings, name, outbox))
-        fresh = Freshness(trust, party, settings.posts[name], relay.sign_with)
+        fresh = Freshness(trust, party, settings.posts[name], relay.sign_with, [keep_marked(settings, name, outbox, stop.set)])
         log.info("post.started", post=party.urn, epoch=outbox.epoch, watch=str(settings.posts[name].watch))
         supervise(
             {
@@ -64,6 +64,7 @@ def opened_outbox(settings: Settings, name: str) -> Iterator[Outbox]:
     outbox = open_outbox(settings, name)
     try:
         yield outbox
+        mark(settings, name, outbox)
     finally:
         outbox.close()
 

@@ -203,6 +203,7 @@ _ENTRIES: tuple[str | Entry, ...] = (
     Entry("broker-refuses", "our own broker refuses bundles: the queue for the partner is full, or the unit may not", Actor.OPERATOR),
     Entry("type-unrouted", "no queue over there takes this type", Actor.OPERATOR),
     Entry("amqp-certificate-unusable", "the broker's authority, or the unit's certificate or key, cannot be used for TLS", Actor.OPERATOR),
+    Entry("recovery-needless", "an outbox was to recover that was not set back, as far as is known", Actor.OPERATOR),
     Entry("outbox-lost", "the outbox's file is gone, though there was one", Actor.OPERATOR),
     "customs: the customs house, its inbox and loaders",
     Entry("administration-mismatch", "a post says something in the name of another administration", Actor.SENDER),

@@ -9,6 +9,7 @@ from broker.clocks import STEP, clock_behind, watch_seconds
 from broker.operations import flow
 from broker.operations.contributions import Attention, Reading, database_exists
 from broker.operations.expiries import of_administration, of_links
+from broker.operations.recovery_status import standing
 from broker.outbox.store import Outbox
 from broker.outbox.values import BeaconState, Depth
 from broker.settings.model import Settings
@@ -82,8 +83,10 @@ def observe_post(settings: Settings, name: str, now: datetime) -> Iterator[Readi
         holder = outbox.holder()
         depths, beacons, streams = outbox.counts(), outbox.beacons(), outbox.streams()
         parked, newest, hindrances = outbox.parked_control(), outbox.newest(), outbox.hindrances()
+        recovery = outbox.recovery()
     finally:
         outbox.close()
+    yield from standing(party, recovery)
     advice = "" if holder else f'its daemon does not run: "panj post run --post {party.name}"'
     yield Reading(party.unit, "relay", "running" if holder else "stopped", attention=_if(not holder, Attention.ACT), advice=advice)
     if newest is not None and newest - now > STEP:

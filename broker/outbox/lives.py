@@ -42,9 +42,9 @@ def begin_life(connection: Connection, source: str, environment: str, now: datet
 
 
 def suspect(connection: Connection, because: str, now: datetime) -> bool:
-    """Note that the outbox was set back: from now on this life accepts nothing. False where that is known, or is being recovered from."""
+    """Note that the outbox was set back: from now on this life accepts nothing. False where that is known."""
     life = current_life(connection)
-    if life is None or life.recovering or life.suspected_because is not None:
+    if life is None or life.suspected_because is not None:
         return False
     here = outbox_life.c.epoch == life.epoch
     connection.execute(update(outbox_life).where(here).values(suspected_at_utc=now, suspected_because=because))
@@ -58,14 +58,14 @@ def look_for_set_back(connection: Connection, returned: Iterable[BeaconReturned]
     if not says:
         return
     life = life_of(connection.execute(_current()).one())
-    if life.recovering or life.suspected_because is not None:
+    if life.suspected_because is not None:
         return
     known = set(connection.execute(select(outbox_life.c.epoch)).scalars())
     for home in says:
         unknown = next((epoch for epoch in home.epochs if epoch not in known), None)
         given = _given(connection, home.destination, life.epoch)
         unit = Party.of_urn(home.destination).unit
-        if unknown is not None:
+        if unknown is not None and not life.recovering:  # one that recovers is about to learn of it
             suspect(connection, f"{unit} holds events of a life of it, {unknown}, of which it knows nothing", now)
         elif home.epoch == life.epoch and (home.highest or 0) > given:
             suspect(connection, f"{unit} holds its number {home.highest}, and the highest that it knows to have given is {given}", now)
@@ -78,12 +78,12 @@ def _given(connection: Connection, destination: str, epoch: str) -> int:
 
 def refuse_unfit(life: Life) -> None:
     """Raise UnavailableError `outbox-restored` or `outbox-recovering` where nothing may be accepted in this life."""
-    if life.recovering:
-        text = f"the houses have not told yet what this outbox forgot: nothing is accepted until they have ({RECOVER} shows how far it is)"
-        raise UnavailableError("outbox-recovering", text)
     if life.suspected_because is not None:
         text = f"this outbox was set back to an older state: {life.suspected_because}. Nothing is accepted until you {RECOVER}"
         raise UnavailableError("outbox-restored", text)
+    if life.recovering:
+        text = f"the houses have not told yet what this outbox forgot: nothing is accepted until they have ({RECOVER} shows how far it is)"
+        raise UnavailableError("outbox-recovering", text)
 
 
 def refuse_foreign(life: Life, source: Party, environment: str) -> None:

@@ -247,6 +247,15 @@ def lives(connection: Connection) -> list[tuple[Life, bool]]:
     return [(life_of(row), row.current) for row in rows]
 
 
+def accepted(connection: Connection) -> tuple[str, int]:
+    """The epoch of the current life, and how many numbers were given in it."""
+    given = func.coalesce(func.sum(stream.c.last_sequence), 0)
+    joined = outbox_life.outerjoin(stream, stream.c.epoch == outbox_life.c.epoch)
+    query = select(outbox_life.c.epoch, given).select_from(joined).where(outbox_life.c.current.is_(True)).group_by(outbox_life.c.epoch)
+    epoch, count = connection.execute(query).one()
+    return epoch, int(count)
+
+
 def life_of(row: Any) -> Life:
     """A row of `outbox_life` as a value."""
     recovering = row.recovering_at_utc is not None and row.recovered_at_utc is None

@@ -47,24 +47,26 @@ def begin(connection: Connection, houses: Sequence[str], now: datetime, *, every
     life = lives.current_life(connection)
     if life is None:
         raise ValueError("an outbox that is open has a life")
-    if not life.recovering:
+    if not life.recovering or life.suspected_because is not None:
         # Even where nothing was accepted: the outbox may have been set back to its very beginning.
         before, life = life, lives.begin_life(connection, life.source, life.environment, now, recovering=True)
         for table in (recovery, recovery_head, recovery_entry):
             connection.execute(delete(table))
-        detail = {"epoch": life.epoch, "before": before.epoch, "because": before.suspected_because, "everything": everything}
+        detail: dict[str, Any] = {"epoch": life.epoch, "before": before.epoch, "because": before.suspected_because}
+        detail |= {"houses": list(houses), "everything": everything}
         audit.append(connection, trail, audit.Act(audit.actor(), "outbox.recovery_begun", life.source, reason, detail), now)
         log.warning("outbox.recovery_begun", source=life.source, epoch=life.epoch, before=before.epoch, houses=list(houses))
-    _ask_these(connection, life, houses, now, everything=everything)
+    _ask_these(connection, life, houses, now, everything=everything, reason=reason)
     return _state(connection, _end(connection, life, now))
 
 
-def _ask_these(connection: Connection, life: Life, houses: Sequence[str], now: datetime, *, everything: bool) -> None:
+def _ask_these(connection: Connection, life: Life, houses: Sequence[str], now: datetime, *, everything: bool, reason: str) -> None:
     """Wait for these houses and no others: one that exchange.toml names no more could never be asked."""
     open_ones = select(recovery.c.destination).where(recovery.c.answered_at_utc.is_(None), recovery.c.destination.not_in(houses))
     for dropped in connection.execute(open_ones).scalars().all():
         for table in (recovery, recovery_head, recovery_entry):
             connection.execute(delete(table).where(table.c.destination == dropped))
+        audit.append(connection, trail, audit.Act(audit.actor(), "outbox.recovery_without", dropped, reason), now)
         log.warning("outbox.recovery_without", source=life.source, house=dropped)
     asked = set(connection.execute(select(recovery.c.destination)).scalars())
     for house in houses:

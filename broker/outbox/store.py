@@ -109,6 +109,11 @@ class Outbox:
         with reading_transaction(self._engine) as connection:
             return [life.epoch for life, _ in reading.lives(connection)]
 
+    def accepted(self) -> tuple[str, int]:
+        """The current epoch, and how many events were accepted in it. Never less than before, but where the outbox was set back."""
+        with reading_transaction(self._engine) as connection:
+            return reading.accepted(connection)
+
     def begin_epoch(self) -> str:
         """Begin a new life: streams count from 1 again, under a new epoch. What is unsettled stays and is still sent."""
         with writing(self._engine) as connection:
@@ -159,6 +164,17 @@ class Outbox:
         """From where on a house (URN) is to tell what it holds, for each stream to it."""
         with reading_transaction(self._engine) as connection:
             return recovering.heads(connection, house)
+
+    def heads_to_ask(self, house: str) -> list[StreamHead]:
+        """From where on a house (URN) would be asked if a recovery began now; while one is under way, from where on it is."""
+        with reading_transaction(self._engine) as connection:
+            under_way = recovering.state(connection).life.recovering
+            return recovering.heads(connection, house) if under_way else recovering.settled_prefixes(connection, house)
+
+    def holes(self) -> int:
+        """How many numbers were given in forgotten times of which nobody knows the event."""
+        with reading_transaction(self._engine) as connection:
+            return sum(row.holes for row in reading.streams(connection))
 
     def learn(self, told: Told) -> RecoveryState:
         """Keep what a house told; once that is all, learn it in the same transaction; once all houses have, accept again."""

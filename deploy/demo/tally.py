@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Table, create_engine, func, inspect, select
+from sqlalchemy import Connection, Engine, NullPool, Table, create_engine, func, inspect, select
 
 from broker.operations.contributions import database_exists
 from broker.outbox.tables import outbox
@@ -47,7 +47,9 @@ class Tally:
 
 @cache
 def _engine(url: str) -> Engine:
-    return create_engine(url, pool_pre_ping=True, connect_args={"timeout": 30} if url.startswith("sqlite") else {})
+    if url.startswith("sqlite"):  # no connection is kept: the file may be replaced by an older copy
+        return create_engine(url, poolclass=NullPool, connect_args={"timeout": 30})
+    return create_engine(url, pool_pre_ping=True)
 
 
 @contextmanager
