@@ -52,7 +52,7 @@ def block_digest(lines: Iterable[Line]) -> bytes:
     return gathered.digest()
 
 
-def missing_ranges(first: int, last: int, held: Iterable[int]) -> tuple[tuple[int, int], ...]:
+def gaps(first: int, last: int, held: Iterable[int]) -> tuple[tuple[int, int], ...]:
     """The sequences from `first` to `last` that are not among these (rising) ones, as ranges."""
     ranges: list[tuple[int, int]] = []
     expected = first
@@ -89,10 +89,11 @@ def _compare_block(
     place = {"type": stated.type, "epoch": stated.epoch, "first": block.first, "last": block.last}
     if archived is not None:
         return None if archived == (block.last, block.digest) else ManifestDifference(**place, archived=True)
-    missing = missing_ranges(block.first, block.last, (line.sequence for line in lines))
+    absent = {sequence for first, last in block.absent for sequence in range(first, last + 1)}
+    missing = gaps(block.first, block.last, sorted({*absent, *(line.sequence for line in lines)}))
     if missing:
         return ManifestDifference(**place, missing=missing)
-    if digest_text(block_digest(lines)) == block.digest:
+    if digest_text(block_digest(line for line in lines if line.sequence not in absent)) == block.digest:
         return None
     held = tuple(ManifestLine(sequence=line.sequence, id=line.id, digest=digest_text(line.digest)) for line in lines)
     return ManifestDifference(**place, held=held)
@@ -112,13 +113,13 @@ def tell(differences: Iterable[ManifestDifference]) -> Told:
     return Told(tuple(told), untold)
 
 
-def unequal(ours: Iterable[Line], theirs: Iterable[ManifestLine]) -> list[tuple[Line | None, ManifestLine | None]]:
-    """Put the lines of one block side by side and give the pairs that are not equal."""
+def unequal(ours: Iterable[Line], theirs: Iterable[ManifestLine]) -> list[tuple[int, Line | None, ManifestLine | None]]:
+    """Put the lines of one block side by side and give what is not equal: the sequence, and each side's line where it has one."""
     here = {line.sequence: line for line in ours}
     there = {line.sequence: line for line in theirs}
-    pairs = [(here.get(sequence), there.get(sequence)) for sequence in sorted({*here, *there})]
+    sides = [(sequence, here.get(sequence), there.get(sequence)) for sequence in sorted({*here, *there})]
     return [
-        (mine, other)
-        for mine, other in pairs
+        (sequence, mine, other)
+        for sequence, mine, other in sides
         if mine is None or other is None or (mine.id, digest_text(mine.digest)) != (other.id, other.digest)
     ]

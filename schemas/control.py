@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated
 
 from pydantic import AfterValidator, Field, model_validator
@@ -13,6 +14,7 @@ from schemas.limits import (
     BEACON_EPOCHS,
     BLOCK_EVENTS,
     INTEGER,
+    MANIFEST_ABSENT,
     MANIFEST_BLOCKS,
     MANIFEST_STREAMS,
     PROBLEMS,
@@ -94,17 +96,31 @@ class Crl(Part):
     country: Administration | None = None
 
 
+def _check_ranges(first: int, last: int, ranges: Iterable[tuple[int, int]]) -> None:
+    """Ranges of sequences rise, have a gap between them, and lie within the block."""
+    before = first - 1
+    for start, end in ranges:
+        if not before < start <= end <= last:
+            raise ValueError("sequences are told as rising ranges within the block")
+        before = end + 1
+
+
 class ManifestBlock(Part):
-    """Up to 1,000 consecutive sequences of one stream and the digest over their (sequence, id, digest) lines."""
+    """Up to 1,000 consecutive sequences of one stream and the digest over their (sequence, id, digest) lines.
+
+    `absent`: sequences of which the post itself knows no event, since a backup set it back. They have no line.
+    """
 
     first: Annotated[int, whole(1, INTEGER)]
     last: Annotated[int, whole(1, INTEGER)]
     digest: Digest
+    absent: tuple[tuple[Sequence, Sequence], ...] = Field(default=(), max_length=BLOCK_EVENTS)
 
     @model_validator(mode="after")
     def _one_block(self) -> ManifestBlock:
         if self.first % BLOCK_EVENTS != 1 or not self.first <= self.last < self.first + BLOCK_EVENTS:
             raise ValueError(f"a block begins at 1, {BLOCK_EVENTS + 1}, … and holds 1 to {BLOCK_EVENTS} consecutive sequences")
+        _check_ranges(self.first, self.last, self.absent)
         return self
 
 
@@ -145,6 +161,8 @@ class Manifest(Part):
     def _bounded(self) -> Manifest:
         if sum(len(stream.blocks) for stream in self.streams) > MANIFEST_BLOCKS:
             raise ValueError(f"a manifest compares at most {MANIFEST_BLOCKS} blocks")
+        if sum(len(block.absent) for stream in self.streams for block in stream.blocks) > MANIFEST_ABSENT:
+            raise ValueError(f"a manifest names at most {MANIFEST_ABSENT} ranges that the post does not know")
         if len({(stream.type, stream.epoch) for stream in self.streams}) < len(self.streams):
             raise ValueError("a manifest names a stream once")
         return self
@@ -176,11 +194,7 @@ class ManifestDifference(Part):
     def _one_thing(self) -> ManifestDifference:
         if bool(self.missing) + bool(self.held) + self.archived != 1:
             raise ValueError("a block lacks sequences, or has other lines, or is archived")
-        ends = [self.first - 1, *(end for pair in self.missing for end in pair), self.last + 1]
-        if any(start <= before for before, start in zip(ends[::2], ends[1::2], strict=True)) or any(
-            end < start for start, end in self.missing
-        ):
-            raise ValueError("missing sequences are rising ranges within the block")
+        _check_ranges(self.first, self.last, self.missing)
         return self
 
 

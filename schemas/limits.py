@@ -15,6 +15,7 @@ RECEIPT_ANSWERS = 500  # events answered by one receipt
 PROBLEMS = 20  # coded problems told per refused event
 BLOCK_EVENTS = 1_000  # sequences of one block of a manifest
 MANIFEST_BLOCKS = 1_000  # blocks compared by one manifest
+MANIFEST_ABSENT = 10_000  # ranges of sequences, in all of its blocks, that the post does not know itself
 ANSWER_LINES = 3_000  # ranges and lines in one answer to a manifest: about 400 kB
 MANIFEST_STREAMS = 200  # streams of one manifest
 RECOVERY_ENTRIES = 1_000  # events told by one page of a recovery answer: about 400 kB

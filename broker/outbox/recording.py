@@ -43,6 +43,8 @@ class _Standing:
     answered_fate: str | None
     reply_key: bytes | None
     withdrawn: bool
+    epoch: str
+    sequence: int
 
 
 def record_relayed(connection: Connection, relayed: Sequence[Relayed]) -> None:
@@ -70,6 +72,7 @@ def record_settlements(
     settled: dict[str, list[int]] = defaultdict(list)
     held: dict[str, list[int]] = defaultdict(list)
     fates: Counter[Fate] = Counter()
+    highest: dict[tuple[str, str], int] = {}
     strays = _Strays()
     for settlement in settlements:
         row = standings.get(settlement.event_id)
@@ -88,6 +91,8 @@ def record_settlements(
         problems_of[key] = problems
         final[key].append((row.position, settlement.receipt))
         fates[settlement.fate] += 1
+        stream = (row.destination, row.epoch)
+        highest[stream] = max(row.sequence, highest.get(stream, 0))
         if settlement.fate.final:
             if row.withdrawn:
                 _tell_withdrawn(settlement)
@@ -101,7 +106,7 @@ def record_settlements(
     used = {digest for answered in final.values() for _, digest in answered}
     keep_receipts(connection, [one for one in receipts if one.digest in used], now)
     strays.keep(connection)
-    return Recorded(settled, held, fates, len(strays.repeated), len(strays.mismatched), len(strays.contradicted))
+    return Recorded(settled, held, fates, len(strays.repeated), len(strays.mismatched), len(strays.contradicted), highest=highest)
 
 
 def _problems(settlement: Settlement, reply_key: bytes | None) -> list[dict[str, Any]] | None:
@@ -119,6 +124,8 @@ def _standings(connection: Connection, event_ids: Iterable[str]) -> dict[str, _S
         outbox.c.answered_fate,
         outbox.c.reply_key,
         outbox.c.withdrawal.is_not(None),
+        outbox.c.epoch,
+        outbox.c.sequence,
     )
     found: dict[str, _Standing] = {}
     for ids in _parts(tuple(event_ids)):

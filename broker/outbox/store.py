@@ -15,7 +15,20 @@ import structlog
 from sqlalchemy import Engine
 
 from broker.audit import Act, append
-from broker.outbox import acceptance, hindrances, leasing, lives, parked, reading, recording, recovering, skews, withdrawing
+from broker.outbox import (
+    acceptance,
+    closing_records,
+    hindrances,
+    leasing,
+    lives,
+    parked,
+    reading,
+    recording,
+    recovering,
+    skews,
+    withdrawing,
+)
+from broker.outbox.closings import ClosingLedger
 from broker.outbox.engine import one_at_a_time, open_engine, writing
 from broker.outbox.engine import reading as reading_transaction
 from broker.outbox.migrations import upgrade
@@ -236,12 +249,22 @@ class Outbox:
             lives.look_for_set_back(connection, occurrences.returned, now)
             if occurrences.parked:
                 parked.record_parked(connection, occurrences.parked, now)
-        return replace(recorded, skews=measured)
+            closing_records.record_wishes(connection, occurrences.wishes)
+            closing_records.record_runs(connection, occurrences.runs)
+            closing_records.record_manifests(connection, occurrences.manifests)
+            waiting_again = closing_records.record_answers(connection, occurrences.answers, now)
+        closed = frozenset(one.destination for one in occurrences.answers)
+        return replace(recorded, skews=measured, waiting_again=waiting_again, closed=closed)
 
     def newest(self) -> datetime | None:
         """When the last event of the current epoch was accepted; None where it has none yet."""
         with reading_transaction(self._engine) as connection:
             return reading.newest(connection, self._life.epoch)
+
+    @property
+    def closings(self) -> ClosingLedger:
+        """What this outbox knows of its closings."""
+        return ClosingLedger(self._engine, self._clock)
 
     def counts(self) -> list[Depth]:
         """How each destination stands."""

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from enum import Enum
 from typing import Any, NamedTuple
 
 from broker.clocks import Skew
+from broker.outbox.closing_values import ManifestAnswered, ManifestSent, RunBegun, Wish
 from schemas.control import RecoveryAnswer
 from schemas.errors import Problem
 from schemas.fates import Fate
@@ -173,14 +174,22 @@ class Occurrences:
     returned: list[BeaconReturned] = field(default_factory=list)
     parked: list[ParkedControl] = field(default_factory=list)
     told: list[Told] = field(default_factory=list)
+    wishes: list[Wish] = field(default_factory=list)
+    runs: list[RunBegun] = field(default_factory=list)
+    manifests: list[ManifestSent] = field(default_factory=list)
+    answers: list[ManifestAnswered] = field(default_factory=list)
 
     def __bool__(self) -> bool:
-        return bool(self.relayed or self.settlements or self.sent or self.returned or self.parked or self.told)
+        return any(getattr(self, each.name) for each in fields(self))
 
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """What a recording changed: positions finished or held by destination (URN), what did not count, and clocks measured anew."""
+    """What a recording changed: positions finished or held by destination (URN), what did not count, and clocks measured anew.
+
+    `highest`: the highest sequence answered just now, by destination and epoch. `waiting_again`: the lowest position that waits again for a
+    destination because the house lacks it; `closed`: destinations whose manifests were answered.
+    """
 
     settled: Mapping[str, list[int]]
     held: Mapping[str, list[int]]
@@ -189,6 +198,9 @@ class Recorded:
     mismatched: int = 0
     contradicted: int = 0
     skews: Mapping[str, Skew] = field(default_factory=dict)
+    highest: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    waiting_again: Mapping[str, int] = field(default_factory=dict)
+    closed: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,5 @@
-"""What comes home to a unit's own queue: receipts become settlements, beacons their return, CRLs go to the trust store.
+"""What comes home to a unit's own queue: receipts become settlements, beacons their return, answers to manifests closings; CRLs go to the
+trust store.
 
 Opening and judging only; nothing is recorded or acknowledged here.
 """
@@ -12,14 +13,15 @@ from datetime import datetime
 import structlog
 
 from broker.bundle.open import Expected, OpenBundle, OpenEvent, open_message
+from broker.outbox.closing_values import ManifestAnswered, Wish
 from broker.outbox.values import BeaconReturned, ParkedControl, ReceivedReceipt, Settlement, Told
 from broker.ports import Delivery, Message
 from broker.revocation import take_crl
 from broker.trust.anchors import TrustStore
 from broker.trust.signing import unb64url
 from schemas.content import validate
-from schemas.control import Beacon, Crl, Receipt, RecoveryAnswer
-from schemas.errors import DistrustError, PanjError, Problem
+from schemas.control import Beacon, Crl, ManifestAnswer, ManifestRequest, Receipt, RecoveryAnswer
+from schemas.errors import DistrustError, PanjError, Problem, cleaned
 from schemas.event import digest_of
 from schemas.names import Party, house_of
 
@@ -37,6 +39,8 @@ class Arrived:
     returned: list[BeaconReturned] = field(default_factory=list)
     parked: list[ParkedControl] = field(default_factory=list)
     told: list[Told] = field(default_factory=list)
+    answers: list[ManifestAnswered] = field(default_factory=list)
+    wishes: list[Wish] = field(default_factory=list)
 
 
 class Mailbox:
@@ -89,6 +93,10 @@ class Mailbox:
             arrived.returned.append(BeaconReturned(house, said.mark, said.returned_at, now, said.epoch, said.highest, said.epochs))
         elif isinstance(said, RecoveryAnswer):
             arrived.told.append(Told(house, said, ReceivedReceipt(opened.digest, house, opened.raw, bundle.jws)))
+        elif isinstance(said, ManifestAnswer):
+            arrived.answers.append(ManifestAnswered(house, said, opened.digest, now, bundle.jws, opened.raw))
+        elif isinstance(said, ManifestRequest):
+            arrived.wishes.append(Wish(house, f"asked by {house}: {cleaned(said.reason)}", now, said.everything))
         elif isinstance(said, Crl):
             take_crl(said, self._trust, self._lane, self._expected.receiver.country)
         else:

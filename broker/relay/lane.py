@@ -94,6 +94,11 @@ class Lane:
         return {code: self._broker.trouble() or "no connection to our own broker"}
 
     @property
+    def connected(self) -> bool:
+        """Whether our broker takes what is published."""
+        return self._broker.connected()
+
+    @property
     def in_flight(self) -> Credit:
         """Events and bytes published and not answered."""
         return Credit(len(self._flying), self._flying_bytes)
@@ -131,6 +136,10 @@ class Lane:
     def _fly(self, position: int, size: int) -> None:
         self._flying_bytes += size - self._flying.get(position, 0)
         self._flying[position] = size
+
+    def wait_again(self, position: int) -> None:
+        """Rows from this position on wait again, though what came after them has left."""
+        self._gathered_to = min(self._gathered_to, position - 1)
 
     def due_beacon(self, now: datetime) -> BeaconSent | None:
         """The next beacon, if it leaves now: to be recorded first and published then."""

@@ -14,26 +14,27 @@ from datetime import datetime
 
 import structlog
 
-from broker.bundle.pack import Route, control_event, pack
+from broker.bundle.pack import Route, pack
 from broker.clocks import ClockWatch, refuse_backwards, watch_seconds
 from broker.outbox.leasing import new_holder
 from broker.outbox.store import Clock, Outbox, now_utc
 from broker.outbox.values import BeaconReturned, BeaconSent, EventFate, Occurrences, Recorded
 from broker.ports import Broker, Delivery, Message, Subscription
 from broker.relay.arrivals import Mailbox
+from broker.relay.closing import Closings
 from broker.relay.decisions import Bundle, bundle_limits
 from broker.relay.fitness import Fitness
 from broker.relay.hindrances import Hindrances
 from broker.relay.lane import Lane
 from broker.relay.recovering import LaneRecovery, sign_recovery
 from broker.relay.tenure import LEASE_SECONDS, Tenure
+from broker.relay.writing import ControlWriter
 from broker.settings.model import Settings
 from broker.trust.anchors import TrustStore
 from broker.trust.keys import Identity
-from schemas.control import Beacon, Recovery
+from schemas.control import Recovery
 from schemas.errors import UnavailableError
-from schemas.event import digest_of
-from schemas.names import EventType, Party, house_of
+from schemas.names import Party, house_of
 
 log = structlog.get_logger()
 
@@ -44,8 +45,6 @@ ACTIVE_FOR_SECONDS = 1.0
 TROUBLE_SECONDS = 1.0  # between two turns while the outbox's database or our key is in trouble
 LOOK_SECONDS = 1.0  # how soon it is seen that the outbox was set back, or that a recovery was begun
 FINISH_SECONDS = 3.0  # how long a relay that is told to stop waits for what is unconfirmed
-PURPOSE = "exchange-control"
-LEGAL_BASIS = "bilateral protocol on electronic exchange"
 
 
 class Relay:
@@ -85,6 +84,8 @@ class Relay:
         self._active_at = 0.0
         self._recoveries: dict[str, LaneRecovery] = {}
         self._recovery_seen_at = 0.0
+        self._writer = ControlWriter(party, settings.environment, lambda: self.identity)
+        self._closings = Closings(outbox, settings.closing.every_seconds, self._writer)
 
     def run(self, stop: threading.Event) -> None:
         """Relay until `stop` is set, then finish what is in hand, within seconds.
@@ -145,6 +146,7 @@ class Relay:
             lane.begin()
             self._lanes[country] = lane
             self._recoveries[country] = LaneRecovery(lane.destination, self._outbox, self._sign_recovery)
+        self._closings.begin(self._lanes)
         self._subscriptions = {
             country: broker.subscribe(self._party.unit, PREFETCH, self.wake) for country, broker in self._brokers.items()
         }
@@ -198,17 +200,20 @@ class Relay:
         self._take(now)
         hindrance = self._fitness.hindrance(self.identity, now)
         beacons = [beacon for lane in self._lanes.values() if (beacon := lane.due_beacon(now))] if hindrance is None else []
+        if hindrance is None:
+            self._closings.prepare(now, self._lanes, self._pending)
         self._record(beacons)
         if hindrance is not None:
             raise hindrance
         if not self._tenure.holds:
             return
+        self._closings.publish(self._brokers)
         if time.monotonic() - self._recovery_seen_at >= LOOK_SECONDS:
             self._see_recovery()
         for country, lane in self._lanes.items():
             for beacon in beacons:
                 if beacon.destination == lane.destination:
-                    lane.send_beacon(self._beacon_message(beacon))
+                    lane.send_beacon(self._writer.beacon(beacon, self._outbox.epoch))
             recovery = self._recoveries[country]
             if not recovery.holds:
                 lane.send(self._sign, now)
@@ -228,6 +233,8 @@ class Relay:
                 self._pending.returned.extend(arrived.returned)
                 self._pending.parked.extend(arrived.parked)
                 self._pending.told.extend(told for told in arrived.told if self._recoveries[country].takes(told))
+                self._pending.answers.extend(arrived.answers)
+                self._pending.wishes.extend(arrived.wishes)
                 self._to_acknowledge.append((subscription, deliveries))
 
     def _record(self, beacons: Sequence[BeaconSent]) -> None:
@@ -255,6 +262,7 @@ class Relay:
                     lane.beacon_returned(home)
         for house, skew in recorded.skews.items():
             self._clocks.see(house, skew.at_least, self._clock())
+        self._closings.recorded(recorded, sent, returned, self._lanes)
         if recorded.fates:
             log.info("receipt.settled", source=self._party.urn, **{fate.value.lower(): count for fate, count in recorded.fates.items()})
             with self._settled:
@@ -308,19 +316,3 @@ class Relay:
 
     def _sign_recovery(self, asked: Recovery, destination: str, now: datetime) -> tuple[str, Message]:
         return sign_recovery(asked, self._party, destination, self._environment, self.identity, now)
-
-    def _beacon_message(self, beacon: BeaconSent) -> Message:
-        house = Party.of_urn(beacon.destination)
-        raw = control_event(
-            EventType.BEACON.value,
-            self._party,
-            house,
-            environment=self._environment,
-            purpose=PURPOSE,
-            legal_basis=LEGAL_BASIS,
-            subject=f"beacon {beacon.mark}",
-            data=Beacon(mark=beacon.mark, sent_at=beacon.sent_at_utc, epoch=self._outbox.epoch),
-            now=beacon.sent_at_utc,
-        )
-        route = Route(self._party, house, EventType.BEACON.value)
-        return pack(route, [raw], [digest_of(raw)], self.identity, beacon.sent_at_utc)

@@ -12,6 +12,7 @@ from broker.outbox.store import Outbox
 from schemas.errors import UnavailableError
 from tests.unit.outbox.drafts import POST, HandClock, draft
 from tests.unit.outbox.test_acceptance import *  # noqa: F403 - the tests themselves
+from tests.unit.outbox.test_closings import *  # noqa: F403 - the tests themselves
 from tests.unit.outbox.test_migrations import *  # noqa: F403 - the tests themselves
 from tests.unit.outbox.test_recording import *  # noqa: F403 - the tests themselves
 from tests.unit.outbox.test_recovering import *  # noqa: F403 - the tests themselves

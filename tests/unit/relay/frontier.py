@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from broker.bundle.lines import expand, split
 from broker.bundle.open import Expected, OpenEvent, open_message
 from broker.bundle.pack import Route, control_event, pack
 from broker.memory import MemoryExchange
@@ -20,8 +21,9 @@ from broker.settings.model import RelaySettings, Settings
 from broker.trust.anchors import TrustStore
 from broker.trust.authority import Authority, create_authority
 from broker.trust.keys import Identity
-from broker.trust.signing import b64url
-from schemas.control import Beacon, Withdrawal
+from broker.trust.signing import b64url, unb64url
+from schemas.closing import Line, compare, tell
+from schemas.control import Beacon, Manifest, ManifestAnswer, Withdrawal
 from schemas.errors import Problem
 from schemas.event import digest_of
 from schemas.fates import Fate
@@ -49,6 +51,11 @@ class House:
     withdrawal_fate: Fate = Fate.REFUSED
     withdrawn: dict[str, str] = field(default_factory=dict)
     tombstone_bundles: list[int] = field(default_factory=list)
+    held: dict[tuple[str, str], list[Line]] = field(default_factory=dict)
+    closes: bool = True
+    horizon_seconds: int = 30 * 86_400
+    manifests: list[Manifest] = field(default_factory=list)
+    last: tuple[int, str | None] = (0, None)
 
     def __post_init__(self) -> None:
         self._broker = self.exchange.broker()
@@ -61,6 +68,7 @@ class House:
             bundle = open_message(delivery.message, self.trust, Expected("tj", HOUSE, "test"), self.clock())
             self.bundles.append((bundle.route.type, len(bundle.events)))
             self.seen.update(event.event.id for event in bundle.events)
+            self.hold(bundle.events)
             if self.answers:
                 self.answer(bundle.events)
             self._streams.ack([delivery])
@@ -68,15 +76,22 @@ class House:
             bundle = open_message(delivery.message, self.trust, Expected("tj", HOUSE, "test"), self.clock())
             if bundle.route.type == EventType.WITHDRAWAL:
                 self._take_withdrawals([Withdrawal.model_validate(opened.event.data) for opened in bundle.events])
-            for opened in bundle.events if self.returns_beacons and bundle.route.type == EventType.BEACON else ():
+            for opened in bundle.events:
+                if opened.event.type == EventType.MANIFEST and self.closes:
+                    self.close(opened)
+                if opened.event.type != EventType.BEACON or not self.returns_beacons:
+                    continue
                 beacon = Beacon.model_validate(opened.event.data)
                 data = {"mark": beacon.mark, "sent_at": opened.event.data["sent_at"], "returned_at": opened.event.data["sent_at"]}
-                self.say(EventType.BEACON, data | {"epoch": beacon.epoch, "highest": len(self.seen)})
+                highest = max((line.sequence for name, lines in self.held.items() if name[1] == beacon.epoch for line in lines), default=0)
+                self.say(EventType.BEACON, data | {"epoch": beacon.epoch, "highest": highest})
             self._control.ack([delivery])
 
     def _take_withdrawals(self, said: Sequence[Withdrawal]) -> None:
         self.tombstone_bundles.append(len(said))
         self.withdrawn.update((one.id, one.digest) for one in said)
+        for one in said:
+            self._keep_line(one.type.value, one.epoch, Line(one.sequence, one.id, unb64url(one.digest) or b""))
         if self.answers:
             fate = self.withdrawal_fate
             problems = [] if fate is Fate.LOADED else [{"code": "withdrawn", "text": "withdrawn by its sender"}]
@@ -88,6 +103,41 @@ class House:
         """How many withdrawals came."""
         return sum(self.tombstone_bundles)
 
+    def hold(self, events: Sequence[OpenEvent]) -> None:
+        """Keep the lines of these events, as an inbox does."""
+        for one in events:
+            self._keep_line(one.event.type, one.event.epoch or "", Line(one.event.sequence or 0, one.event.id, one.digest))
+
+    def _keep_line(self, event_type: str, epoch: str, line: Line) -> None:
+        lines = self.held.setdefault((event_type, epoch), [])
+        lines[:] = sorted({*lines, line})
+
+    def forget(self, above: int) -> None:
+        """Be restored from a backup that knew sequences up to `above`."""
+        for lines in self.held.values():
+            lines[:] = [line for line in lines if line.sequence <= above]
+
+    def close(self, opened: OpenEvent) -> None:
+        """Answer a manifest by comparing it with what is held."""
+        manifest = Manifest.model_validate(opened.event.data)
+        self.manifests.append(manifest)
+        overtaken = manifest.number <= self.last[0]
+        streams = () if overtaken else manifest.streams
+        told = tell(each for stream in streams for each in compare(stream, self.held.get((stream.type.value, stream.epoch), ()), {}))
+        answer = ManifestAnswer(
+            number=manifest.number,
+            manifest=b64url(opened.digest),
+            agreed=not told.differences and not overtaken,
+            differences=told.differences,
+            untold=told.untold,
+            backup_horizon_seconds=self.horizon_seconds,
+            last_number=self.last[0],
+            last_digest=self.last[1],
+        )
+        digest = self.say(EventType.MANIFEST_ANSWER, answer.model_dump(mode="json", exclude_none=True))
+        if answer.agreed:
+            self.last = (manifest.number, b64url(digest))
+
     def answer(self, events: Sequence[OpenEvent], fate: Fate | None = None) -> None:
         """Send a receipt of these events."""
         fate = fate or self.fate
@@ -97,9 +147,11 @@ class House:
             {"answers": [{"id": one.event.id, "digest": b64url(one.digest), "fate": fate.value, "problems": problems} for one in events]},
         )
 
-    def say(self, event_type: EventType, data: Mapping[str, Any]) -> None:
-        """Send a control event to the post."""
-        self._broker.publish([control_message(event_type, data, HOUSE, self.identity, self.clock())])
+    def say(self, event_type: EventType, data: Mapping[str, Any]) -> bytes:
+        """Send a control event to the post; its digest."""
+        message = control_message(event_type, data, HOUSE, self.identity, self.clock())
+        self._broker.publish([message])
+        return digest_of(split(expand(message.body, message.content_encoding))[0])
 
 
 def control_message(event_type: EventType, data: Mapping[str, Any], source: Party, identity: Identity, now: datetime) -> Message:
@@ -129,7 +181,8 @@ class Frontier:
         self.theirs.federate(self.ours)
         self.ours.declare(POST.unit, f"{POST.unit}.#")
         self.theirs.declare("af-customs.record", "af-customs.customs-export-declaration-v1.*")
-        self.theirs.declare("af-customs", "af-customs.customs-beacon-v1.*", "af-customs.customs-withdrawal-v1.*")
+        for word in ("beacon", "withdrawal", "manifest"):
+            self.theirs.declare("af-customs", f"af-customs.customs-{word}-v1.*")
         self.tajik = create_authority(directory / "tj", "tj")
         self.afghan = create_authority(directory / "af", "af")
         self.identity = identity_of(self.tajik, POST)

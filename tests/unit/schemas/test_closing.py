@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from schemas.closing import Line, block_digest, block_of, compare, digest_text, missing_ranges, spans, tell, unequal
+from schemas.closing import Line, block_digest, block_of, compare, digest_text, gaps, spans, tell, unequal
 from schemas.control import Manifest, ManifestAnswer, ManifestBlock, ManifestDifference, ManifestStream
 from schemas.limits import ANSWER_LINES, BLOCK_EVENTS, MANIFEST_BLOCKS
 from schemas.names import EventType
@@ -48,7 +48,7 @@ def test_spans_cover_everything_once_and_are_aligned(first: int, more: int) -> N
 @given(st.integers(1, 50), st.integers(0, 60), st.sets(st.integers(1, 110)))
 def test_what_is_held_and_what_is_missing_make_the_whole(first: int, more: int, numbers: set[int]) -> None:
     held = sorted(number for number in numbers if first <= number <= first + more)
-    ranges = missing_ranges(first, first + more, held)
+    ranges = gaps(first, first + more, held)
     gone = [number for start, end in ranges for number in range(start, end + 1)]
     assert sorted([*held, *gone]) == list(range(first, first + more + 1))
     assert all(before[1] + 1 < after[0] for before, after in itertools.pairwise(ranges))
@@ -74,7 +74,7 @@ def test_a_house_finds_exactly_what_it_lacks_and_what_differs(last: int, lost: s
     for each in found:
         if each.held:
             pairs = unequal([line for line in lines if each.first <= line.sequence <= each.last], each.held)
-            assert {line.sequence for line, _ in pairs if line} == {number for number in changed if each.first <= number <= each.last}
+            assert {sequence for sequence, _, _ in pairs} == {number for number in changed if each.first <= number <= each.last}
 
 
 def test_an_archived_block_is_compared_by_the_digest_that_it_had() -> None:
@@ -83,6 +83,15 @@ def test_an_archived_block_is_compared_by_the_digest_that_it_had() -> None:
     assert list(compare(stream, held, {1: (1_000, stream.blocks[0].digest)})) == []
     (difference,) = compare(stream, held, {1: (1_000, stream.blocks[1].digest)})
     assert difference.archived
+
+
+def test_what_the_post_itself_does_not_know_is_left_out_on_both_sides() -> None:
+    lines = [line for line in lines_of(1, 20) if line.sequence not in (5, 6, 9)]
+    block = ManifestBlock(first=1, last=20, digest=digest_text(block_digest(lines)), absent=((5, 6), (9, 9)))
+    stream = ManifestStream(type=EXPORT, epoch=EPOCH, last=20, blocks=(block,))
+    assert list(compare(stream, lines, {})) == []
+    assert list(compare(stream, lines_of(1, 20), {})) == []
+    assert next(iter(compare(stream, lines[1:], {}))).missing == ((1, 1),)
 
 
 def test_an_answer_names_what_can_be_healed_first_and_counts_what_has_no_room() -> None:
