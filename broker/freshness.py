@@ -14,7 +14,6 @@ from broker.settings.model import KeyPair
 from broker.trust.anchors import TrustStore
 from broker.trust.keys import Identity, own_identity
 from schemas.errors import SettingsError
-from schemas.names import Party
 
 RELOAD_SECONDS = 1.0
 
@@ -24,17 +23,26 @@ Marks = tuple[tuple[int, int] | None, ...]
 
 
 class Freshness:
-    """One daemon's. `take` is given each renewed identity; `then` are further looks at the same pace, after the trust store's."""
+    """One daemon's. `take` is given each renewed identity; `then` are further looks at the same pace, after the trust store's.
+
+    `signing` is what the daemon signs with at first: a pair replaced since that was read is seen at the first look.
+    """
 
     def __init__(
-        self, trust: TrustStore, party: Party, pair: KeyPair, take: Callable[[Identity], None], then: Sequence[Callable[[], None]] = ()
+        self,
+        trust: TrustStore,
+        signing: Identity,
+        pair: KeyPair,
+        take: Callable[[Identity], None],
+        then: Sequence[Callable[[], None]] = (),
     ) -> None:
         self._trust = trust
-        self._party = party
+        self._party = signing.party
         self._pair = pair
         self._take = take
         self._then = then
-        self._known = _marks_of(pair)
+        self._fingerprint = signing.fingerprint
+        self._known: Marks | None = None
 
     def run(self, stop: threading.Event) -> None:
         """Look each second until `stop` is set."""
@@ -58,6 +66,9 @@ class Freshness:
         except SettingsError as error:  # half renewed, or wrong: the pair that we have goes on signing
             log.warning("certificate.unusable", unit=self._party.unit, code=error.code, reason=str(error))
             return
+        if identity.fingerprint == self._fingerprint:
+            return
+        self._fingerprint = identity.fingerprint
         self._take(identity)
         until = identity.not_after_utc.isoformat()
         log.info("certificate.renewed", unit=self._party.unit, not_after=until, fingerprint=identity.fingerprint)

@@ -56,7 +56,7 @@ def run_house(settings: Settings, stop: threading.Event, *, trust_clock: bool = 
             settings, consumers=consumers, engine=engine, trust=trust, signer=signer, brokers=brokers, stop=stop, clock=clock
         )
         log.info("house.started", country=settings.country, consumers=[consumer.queue for consumer in consumers], lanes=settings.lanes)
-        fresh = Freshness(trust, settings.house_party, house, lambda renewed: _sign_with(renewed, signer, brokers), [teller.look])
+        fresh = Freshness(trust, signer.identity, house, lambda renewed: _sign_with(renewed, signer, brokers), [teller.look])
         workers["trust"] = lambda: fresh.run(stop)
         workers["expiries"] = lambda: ExpiryWatch(lambda now: of_house(settings, house, trust, now)).run(stop)
         supervise(workers, stop)

@@ -43,7 +43,7 @@ def run_post(settings: Settings, name: str, stop: threading.Event) -> None:
         intake = Intake(settings, party, outbox)
         directory = WatchedDirectory(settings.posts[name].watch, intake, load_formats())
         relay, trust = opened.enter_context(relay_of(settings, name, outbox))
-        fresh = Freshness(trust, party, settings.posts[name], relay.sign_with, [keep_marked(settings, name, outbox, stop.set)])
+        fresh = Freshness(trust, relay.identity, settings.posts[name], relay.sign_with, [keep_marked(settings, name, outbox, stop.set)])
         log.info("post.started", post=party.urn, epoch=outbox.epoch, watch=str(settings.posts[name].watch))
         supervise(
             {

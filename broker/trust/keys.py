@@ -199,10 +199,13 @@ def replace_pair(key: Path, certificate: Path, pem: bytes) -> None:
     The rename of the key is the one step that counts: before it the old pair is whole, after it `Identity.load` finds the new
     certificate at `<certificate>.new` or already in its place.
     """
-    new_certificate = certificate.with_name(certificate.name + ".new")
+    new_certificate, new_key = certificate.with_name(certificate.name + ".new"), key.with_name(key.name + ".new")
     write_atomically(new_certificate, pem)
     try:
-        key.with_name(key.name + ".new").replace(key)
+        # RabbitMQ (Erlang's cache of PEM files) sees that a file was replaced only by a modification time after its last look, and a
+        # renamed file keeps its own: a key that waited for its certificate would never be read, and the new certificate with the old key.
+        os.utime(new_key)
+        new_key.replace(key)
         new_certificate.replace(certificate)
     except OSError as error:
         raise PanjError("file-unwritable", f"cannot replace the pair: {error.strerror}", field=str(key)) from None

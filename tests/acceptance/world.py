@@ -51,7 +51,11 @@ class World:
 
     def panj(self, side: Administration, *arguments: str, timeout: float = 90) -> Said:
         """Run `panj … --config exchange.toml` of one side."""
-        command = [sys.executable, "-m", "broker.operations.cli", *arguments, "--config", str(side.config)]
+        return self.run(*arguments, "--config", str(side.config), timeout=timeout)
+
+    def run(self, *arguments: str, timeout: float = 90) -> Said:
+        """Run `panj …`."""
+        command = [sys.executable, "-m", "broker.operations.cli", *arguments]
         done = subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False)
         return Said(done.returncode, done.stdout, done.stderr)
 

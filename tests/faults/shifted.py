@@ -1,6 +1,6 @@
 """A clock that is wrong: `datetime.now` and `time.time` of this process, so many seconds ahead. Monotonic clocks are not touched.
 
-To be called before anything else is imported: whoever imports `datetime` later takes the altered type for the real one.
+To be called before our own modules are imported: whoever imports `datetime` later takes the altered type for the real one.
 """
 
 from __future__ import annotations
@@ -10,11 +10,14 @@ import time
 from datetime import datetime as _Real
 from typing import Any
 
+from cryptography.x509.verification import PolicyBuilder
+
 _real_time = time.time
 
 
 def shift_clock(seconds: float) -> None:
     """Put this process's clock so many seconds ahead (behind, where negative)."""
+    PolicyBuilder().time(_Real(2000, 1, 1))  # cryptography asks once which type instants are of: it is to be the real one
     ahead = module.timedelta(seconds=seconds)
 
     class AnyDatetime(type):

@@ -28,7 +28,8 @@ class Daemon:
 
     def __post_init__(self) -> None:
         trust = TrustStore({"tj": self.authority.anchor}, {"tj": self.authority.crl.parent})
-        self.fresh = Freshness(trust, POST, self.pair, self.taken.append)
+        signing = Identity.load(self.pair.key, self.pair.certificate)
+        self.fresh = Freshness(trust, signing, self.pair, self.taken.append)
 
     def look(self) -> list[Identity]:
         self.fresh.look()
@@ -47,6 +48,11 @@ def test_a_renewed_pair_is_taken_up_once(daemon: Daemon) -> None:
     daemon.authority.renew_unit(POST)
     (renewed,) = daemon.look()
     assert renewed.fingerprint != before
+    assert len(daemon.look()) == 1
+
+
+def test_a_pair_replaced_while_the_daemon_started_is_seen_at_the_first_look(daemon: Daemon) -> None:
+    daemon.authority.renew_unit(POST)  # between reading the pair and the first look
     assert len(daemon.look()) == 1
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -274,6 +276,17 @@ def test_a_renewal_gives_a_new_key_and_certificate_in_place(authority: Authority
     assert trust_of(authority).speaker(old.x5c, "tj", datetime.now(UTC)).urn == POST.urn
     assert len({each.serial for each in authority.register.issued}) == 2
     assert {each.kind for each in authority.register.issued} == {Kind.UNIT}
+
+
+def test_a_key_that_waited_for_its_certificate_is_put_in_place_as_if_written_now(authority: Authority) -> None:
+    """RabbitMQ sees by the modification time alone that a file was replaced."""
+    pair = authority.create_unit(POST)
+    fresh = pair.key.with_name(pair.key.name + ".new")
+    make_key(fresh)
+    os.utime(fresh, (1, 1))
+    replace_pair(pair.key, pair.certificate, authority.issue_unit(POST, request(fresh, "x")))
+    for file in (pair.key, pair.certificate):
+        assert time.time() - file.stat().st_mtime < 60
 
 
 def test_a_renewal_cut_short_anywhere_leaves_a_pair_that_loads(authority: Authority, tmp_path: Path) -> None:
