@@ -182,6 +182,9 @@ def _switches() -> list[str]:
         "fsync": "on",
         "synchronous_commit": "on",
         "max_connections": "100",
+        # Else PostgreSQL quotes in its log the row that it refuses, and the statement: what declarations say.
+        "log_error_verbosity": "terse",
+        "log_min_error_statement": "panic",
     }
     return [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
 

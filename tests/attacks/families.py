@@ -15,6 +15,8 @@ from tests.attacks.live.doors import attack_doors
 from tests.attacks.live.ground import Ground, new_ground
 from tests.attacks.live.replays import attack_with_replays
 from tests.attacks.live.rights import attack_rights
+from tests.attacks.live.secrets import attack_secrets
+from tests.attacks.live.texts import attack_with_texts
 from tests.attacks.live.trust import attack_trust
 from tests.attacks.opening.certificates import attack_with_certificates
 from tests.attacks.opening.limits import attack_limits
@@ -24,17 +26,18 @@ from tests.attacks.rows import Row
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """How much is tried: changed bundles, how often each of the enumerated, messages of a flood; and on which database the system runs."""
+    """How much is tried: changed bundles, how often each of the enumerated, messages of a flood, texts; and on which database."""
 
     bundles: int
     times: int
     flood: int
+    texts: int
     postgresql: bool = True
 
 
-SHORT = Scale(bundles=60_000, times=3, flood=1_000, postgresql=False)  # what CI runs
-USUAL = Scale(bundles=220_000, times=10, flood=5_000)
-LONG = Scale(bundles=1_000_000, times=100, flood=50_000)
+SHORT = Scale(bundles=60_000, times=3, flood=1_000, texts=800, postgresql=False)  # what CI runs
+USUAL = Scale(bundles=220_000, times=10, flood=5_000, texts=2_500)
+LONG = Scale(bundles=1_000_000, times=100, flood=50_000, texts=10_000)
 
 
 class Run:
@@ -107,4 +110,10 @@ FAMILIES: tuple[Family, ...] = (
         "who gets into a broker at all, and what its users may not do there",
         lambda run: (*attack_doors(run.ground), *attack_rights(run.ground)),
     ),
+    Family(
+        "texts",
+        "SQL, paths, markup and terminal escapes in every text field",
+        lambda run: attack_with_texts(run.ground, run.scale.texts, run.seed),
+    ),
+    Family("secrets", "private keys, passwords and what declarations say, in any log", lambda run: attack_secrets(run.ground)),
 )
