@@ -1,6 +1,7 @@
 """The house's own clock: what is taken in and answered is never older than what was before it.
 
-While the clock stands before the last instant that the house wrote down, nothing is taken in and nothing is signed; it goes on by itself.
+While the clock stands before the last instant that the house wrote down, or its certificate has expired, nothing is taken in and nothing
+is signed; it goes on by itself.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from sqlalchemy import Engine
 
 from broker import audit
 from broker.clocks import STEP
+from broker.trust.keys import Signer
 from consumers import known_posts
 from consumers.tables import audit as audit_trail
 from schemas.event import utc_text
@@ -28,6 +30,10 @@ def now_utc() -> datetime:
 
 
 Clock = Callable[[], datetime]
+_ADVICE = {
+    "clock-behind": 'set the clock, then it goes on; where it had run ahead: "panj customs run --trust-clock"',
+    "certificate-expired": 'nobody would believe its answers: "panj pki renew customs", then it goes on by itself',
+}
 
 
 class HouseClock:
@@ -37,7 +43,7 @@ class HouseClock:
         self._latest = latest_utc
         self._clock = clock
         self._lock = threading.Lock()
-        self._behind = False
+        self._hindrance: str | None = None
 
     @classmethod
     def of(cls, clock: Clock) -> HouseClock:
@@ -56,18 +62,29 @@ class HouseClock:
                 self._latest = now
 
     def right(self) -> bool:
-        """Whether the clock does not stand before what was written down; told once where it does, and once when it is right again."""
+        """Whether the clock does not stand before what was written down."""
         now = self._clock()
         with self._lock:
-            behind = self._latest is not None and self._latest - now > STEP
-            changed, self._behind = behind != self._behind, behind
+            return self._latest is None or self._latest - now <= STEP
+
+    def lets_sign(self, signer: Signer) -> bool:
+        """Whether the house may take in and answer now: the clock is right, and its certificate has not expired by it.
+
+        What hinders it is told once, and once when it is over; nothing is acknowledged meanwhile, so that nothing is lost.
+        """
+        until = signer.identity.not_after_utc
+        code = "clock-behind" if not self.right() else "certificate-expired" if self._clock() >= until else None
+        with self._lock:
+            before, self._hindrance = self._hindrance, code
             latest = self._latest
-        if changed and behind and latest is not None:
-            advice = 'set the clock, then it goes on; where it had run ahead: "panj customs run --trust-clock"'
-            log.error("house.hindered", code="clock-behind", clock=utc_text(now), last_written=utc_text(latest), advice=advice)
-        elif changed:
-            log.info("house.unhindered", code="clock-behind")
-        return not behind
+        if code == before:
+            return code is None
+        if before is not None:
+            log.info("house.unhindered", code=before)
+        if code is not None:
+            since = latest if code == "clock-behind" else until
+            log.error("house.hindered", code=code, clock=utc_text(self._clock()), since=utc_text(since or until), advice=_ADVICE[code])
+        return code is None
 
 
 def begin_clock(engine: Engine, house: Party, *, trust_clock: bool = False) -> HouseClock:

@@ -106,7 +106,7 @@ class ControlWorker:
         """Do what is there; say whether there was anything to do."""
         self._arrived.clear()
         self._outgoing.settle()
-        if self._outgoing.full or not self._clock.right():
+        if self._outgoing.full or not self._clock.lets_sign(self._signer):
             return False
         found = self._look_after()
         for lane, subscription in self._subscriptions.items():

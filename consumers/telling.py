@@ -116,7 +116,7 @@ class CrlTeller:
         """Take up how the last ones ended, and tell what is due."""
         now = time.monotonic()
         self._settle(now)
-        if not self._clock.right():
+        if not self._clock.lets_sign(self._signer):
             return
         self._look_for_posts(now)
         held = {country: self._trust.held_crls(country) for country in self._trust.countries}
@@ -128,8 +128,6 @@ class CrlTeller:
 
     def _tell(self, one: Telling, now: float) -> None:
         moment = self._clock()
-        if moment >= self._signer.identity.not_after_utc:
-            return  # nobody would believe it; the daemon's log tells of the certificate
         self._told[one.key] = Told(one.crl.number, now + AGAIN_SECONDS)
         try:
             message = crl_message(one.crl, self._settings.house_party, one.to, self._settings.environment, self._signer.identity, moment)

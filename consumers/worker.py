@@ -95,7 +95,7 @@ class Worker:
         """Do one batch of what is there; say whether there was anything to do."""
         self._arrived.clear()
         self._outgoing.settle()
-        if self._outgoing.full or not self._clock.right():
+        if self._outgoing.full or not self._clock.lets_sign(self._signer):
             return False
         looked = self._look_after()
         batch = self._next_batch()

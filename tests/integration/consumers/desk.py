@@ -35,11 +35,12 @@ class ControlDesk:
         self._here = here
         self._listening = self._there.broker().subscribe(post.party.unit, 1_000)
         self._trust = TrustStore({"af": frontier.afghan.anchor}, {})
+        self.signer = Signer(frontier.house_identity)
         self.worker = ControlWorker(
             engine=engine,
             trust=frontier.trust,
             expected=frontier.expected,
-            signer=Signer(frontier.house_identity),
+            signer=self.signer,
             brokers={"tj": here.broker()},
             stop=threading.Event(),
             clock=clock,

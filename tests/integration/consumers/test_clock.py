@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 from sqlalchemy import Engine, select, update
 from structlog.testing import capture_logs
@@ -31,6 +33,20 @@ def test_a_house_whose_clock_was_set_back_waits_says_so_once_and_goes_on(engine:
     told = [entry for entry in logs if entry["event"].startswith("house.")]
     assert [entry["event"] for entry in told] == ["house.hindered", "house.unhindered"]
     assert told[0]["code"] == "clock-behind"
+
+
+def test_a_house_with_an_expired_certificate_takes_nothing_in_until_it_is_renewed(engine: Engine, tmp_path: Path, clock: Hands) -> None:
+    frontier = Frontier(tmp_path)
+    desk = ControlDesk(engine, frontier, frontier.new_post("panji-poyon"), HouseClock(None, clock))
+    signer = desk.signer
+    clock.ahead = signer.identity.not_after_utc - datetime.now(UTC)
+    with capture_logs() as logs:
+        desk.beacon(1)
+        assert desk.heard() == []
+        signer.identity = replace(signer.identity, not_after_utc=signer.identity.not_after_utc + timedelta(days=397))
+        assert desk.worker.turn()  # it had stayed in its queue
+    told = [(entry["event"], entry["code"]) for entry in logs if entry["event"].startswith("house.")]
+    assert told == [("house.hindered", "certificate-expired"), ("house.unhindered", "certificate-expired")]
 
 
 def test_a_new_process_knows_when_the_last_beacon_was_here_until_a_person_says_that_the_clock_is_right(
