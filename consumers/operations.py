@@ -22,7 +22,7 @@ from consumers.tables import held, inbox, parked, parked_event, withdrawal
 from schemas.errors import UnavailableError
 from schemas.event import utc_text
 from schemas.fates import Fate
-from schemas.names import Party
+from schemas.names import Party, is_event_id
 
 CLOCK_OLD = timedelta(minutes=10)  # a post that was not heard for so long says nothing of its clock any more
 
@@ -123,7 +123,9 @@ def trace(settings: Settings, reference: str) -> Iterator[Step]:
 
 
 def rows_of(reference: str) -> Select[Any]:
-    """The inbox rows of a declaration, by its reference or by its registration number alone, in the order of their coming."""
+    """The inbox rows of a declaration, by its reference or by its registration number alone, or of one event, in order of coming."""
+    if is_event_id(reference):
+        return select(inbox).where(inbox.c.event_id == reference)
     by_number = select(declaration.c.reference).where(declaration.c.registration_number == reference)
     refused = inbox.c.reference.like("%/" + reference.replace("\\", "\\\\").replace("%", r"\%").replace("_", r"\_"), escape="\\")
     alone = (inbox.c.reference.in_(by_number), (inbox.c.fate != Fate.LOADED.value) & refused) if "/" not in reference else ()

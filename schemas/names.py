@@ -17,6 +17,8 @@ ID_PATTERN = r"^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{
 TYPE_PATTERN = r"^customs\.[a-z]+(-[a-z]+)*\.v[1-9][0-9]?$"
 _URN = re.compile(r"urn:customs:([a-z]{2}):([a-z0-9]+(?:-[a-z0-9]+)*)\Z")
 
+_ID = re.compile(ID_PATTERN)
+
 HOUSE = "customs"  # the name of every administration's customs house, the receiver of record
 
 
@@ -82,6 +84,11 @@ class Party:
     def is_house(self) -> bool:
         """Whether it is a customs house (the receiver of record) and not a post."""
         return self.name == HOUSE
+
+
+def is_event_id(text: str) -> bool:
+    """Whether a text has the form of an event's id."""
+    return _ID.fullmatch(text) is not None
 
 
 def house_of(country: str) -> Party:

@@ -39,7 +39,9 @@ _MARKS = {State.PROVEN: "proven", State.UNPROVEN: "NOT PROVEN", State.BROKEN: "D
 
 @commands.command()
 def export(
-    number: Annotated[str, typer.Argument(help="A declaration's reference, such as TJ/PNJ/2026/1, or its registration number alone.")],
+    number: Annotated[
+        str, typer.Argument(help="A declaration's reference (TJ/PNJ/2026/1), its registration number alone, or an event's id.")
+    ],
     *,
     config: ConfigOption,
     version: Annotated[int | None, typer.Option("--version", min=1, help="Only this version; all by default.")] = None,

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from broker.evidence.findings import Finding, State, told
 from broker.evidence.voices import CONTRADICTS, UNPROVEN, Meant, Voice
+from broker.trust.sealing import unseal_problems
 from broker.trust.signing import b64url
 from schemas.content import validate
 from schemas.control import Answer, Receipt
@@ -15,8 +16,11 @@ from schemas.fates import Fate
 from schemas.names import EventType
 
 
-def answered(receipt: Voice, meant: Meant) -> Iterator[Finding]:
-    """Say what was answered, or the first thing that does not fit. Nothing where the receipt's own findings say that it is no event."""
+def answered(receipt: Voice, meant: Meant, reply_key: bytes | None) -> Iterator[Finding]:
+    """Say what was answered, or the first thing that does not fit. Nothing where the receipt's own findings say that it is no event.
+
+    `reply_key`: under which the reasons are encrypted, where the event was, and its plaintext is there.
+    """
     if receipt.event is None:
         return
     misfit = _misfit(receipt.event, meant)
@@ -33,7 +37,7 @@ def answered(receipt: Voice, meant: Meant) -> Iterator[Finding]:
         text = "the receipt names this id with another digest: of other bytes" if answers else "the receipt does not name this event"
         yield Finding(State.BROKEN, "receipt", text, code=CONTRADICTS)
         return
-    yield _told(answers[0], receipt, meant)
+    yield _told(answers[0], receipt, meant, reply_key)
 
 
 def _misfit(receipt: Event, meant: Meant) -> str | None:
@@ -44,8 +48,9 @@ def _misfit(receipt: Event, meant: Meant) -> str | None:
     return None
 
 
-def _told(answer: Answer, receipt: Voice, meant: Meant) -> Finding:
-    reasons = "its reasons are encrypted" if answer.sealed else "; ".join(str(problem) for problem in answer.problems)
+def _told(answer: Answer, receipt: Voice, meant: Meant, reply_key: bytes | None) -> Finding:
+    problems = unseal_problems(answer.sealed, reply_key) if answer.sealed and reply_key else answer.problems
+    reasons = "its reasons are encrypted" if answer.sealed and not reply_key else "; ".join(str(problem) for problem in problems)
     why = f" ({reasons})" if reasons else ""
     words = {
         Fate.LOADED: "LOADED for exactly this event: it is in its records",

@@ -218,7 +218,14 @@ def _of_receipt(entry: EventEvidence, meant: Meant, case: _Case) -> tuple[Voice 
         text = f"no receipt of {meant.destination} is in the file: nothing shows what it made of the event"
         return None, [Finding(State.ABSENT, "receipt", text)]
     voice = case.listen("the receipt", entry.receipt, meant.destination, "receipt signature")
-    return voice, [*voice.findings, *answered(voice, meant)]
+    return voice, [*voice.findings, *answered(voice, meant, _reply_key(entry.plaintext))]
+
+
+def _reply_key(plaintext: bytes | None) -> bytes | None:
+    try:
+        return unb64url(read_plaintext(plaintext)[1]) if plaintext else None
+    except ContentError:  # told by `_of_plaintext`
+        return None
 
 
 def _of_closing(entry: EventEvidence, meant: Meant, case: _Case) -> tuple[tuple[Voice, ...], list[Finding]]:

@@ -22,7 +22,9 @@ from schemas.names import Party
 
 
 def commands(
-    number: Annotated[str, typer.Argument(help="A declaration's reference, such as TJ/PNJ/2026/1, or its registration number alone.")],
+    number: Annotated[
+        str, typer.Argument(help="A declaration's reference (TJ/PNJ/2026/1), its registration number alone, or an event's id.")
+    ],
     config: ConfigOption,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:

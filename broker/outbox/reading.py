@@ -17,7 +17,7 @@ from broker.outbox.values import ANY_TYPE, BeaconState, Depth, EventFate, KeptRo
 from schemas.errors import Problem
 from schemas.event import digest_of
 from schemas.fates import Fate
-from schemas.names import EventType
+from schemas.names import EventType, is_event_id
 
 _AT_ONCE = 1_000
 _UNSETTLED = outbox.c.settled_at_utc.is_(None)
@@ -215,7 +215,7 @@ def fates(connection: Connection, event_ids: Sequence[str]) -> list[EventFate]:
 def rows_of(connection: Connection, reference: str) -> Sequence[Any]:
     """All versions of one declaration, every column but the bytes, in order of acceptance; read by column name.
 
-    A registration number alone finds every reference that ends with it, by reading all of them.
+    A registration number alone finds every reference that ends with it, by reading all of them; an event's id finds the event.
     """
     columns = [column for column in outbox.c if column.name not in ("raw", "content_digest")]
     return connection.execute(select(*columns).where(_named(reference)).order_by(outbox.c.position)).all()
@@ -238,6 +238,8 @@ def kept(connection: Connection, reference: str) -> list[KeptRow]:
 
 
 def _named(reference: str) -> ColumnElement[bool]:
+    if is_event_id(reference):
+        return outbox.c.event_id == reference
     return outbox.c.reference == reference if "/" in reference else outbox.c.reference.endswith(f"/{reference}", autoescape=True)
 
 

@@ -15,21 +15,24 @@ from broker.bundle.open import Expected, open_message
 from broker.bundle.pack import Route, control_event, pack
 from broker.evidence import commands as evidence_commands
 from broker.outbox.store import Outbox
-from broker.outbox.values import Draft, Occurrences, OutboxRow, Relayed
+from broker.outbox.values import Draft, Occurrences, OutboxRow, Relayed, WithdrawalWish
 from broker.ports import Delivery, Message
 from broker.relay.arrivals import Mailbox
 from broker.settings.model import ConsumerSettings
 from broker.trust.anchors import TrustStore
 from broker.trust.keys import Identity
+from broker.trust.sealing import DecryptionKeys, recipients_of
 from broker.trust.signing import b64url
 from consumers import migrations
 from consumers.answers import receipts
 from consumers.closing import ClosingBook
 from consumers.control import expectations
 from consumers.database import open_engine
+from consumers.evidence import EvidenceRow
 from consumers.opening import InHand
 from consumers.pipeline import Pipeline
 from consumers.registry import load_consumer
+from consumers.withdrawals import take_withdrawals
 from deploy.lab.administrations import AFGHAN, TAJIK, Administration, Timing
 from schemas.closing import Line, block_digest
 from schemas.content import canonical_bytes
@@ -54,7 +57,7 @@ def without_password(url: str, file: Path) -> str:
 class River:
     """Both banks. `ahead` turns every clock of this test."""
 
-    def __init__(self, directory: Path, outbox_url: str, house_url: str) -> None:
+    def __init__(self, directory: Path, outbox_url: str, house_url: str, *, encrypted: bool = False) -> None:
         self.directory = directory
         self.ahead = timedelta()
         self.tj, self.af = Administration(TAJIK, directory / "tj"), Administration(AFGHAN, directory / "af")
@@ -65,16 +68,28 @@ class River:
             (self.tj, "af", f"sqlite:///{directory}/tj-house.sqlite"),
             (self.af, "tj", without_password(house_url, directory / "pgpass-house")),
         ):
-            side.write_settings(amqps_port=1, management_url=nowhere, database=database, partner=partner, partner_port=1, timing=Timing())
+            side.write_settings(
+                amqps_port=1,
+                management_url=nowhere,
+                database=database,
+                partner=partner,
+                partner_port=1,
+                timing=Timing(),
+                encrypted=encrypted,
+            )
         bare = without_password(outbox_url, directory / "pgpass-outbox")
         text = self.tj.config.read_text().replace(f"sqlite:///var/{POST.name}/outbox.sqlite", bare)
         self.tj.config.write_text(text)
-        self.outbox = Outbox.open(outbox_url, POST, "test", self.clock)
+        self.outbox = Outbox.open(outbox_url, POST, "test", self.clock, recipients_of(self.tj.settings, self.clock()))
         self.engine: Engine = open_engine(house_url)
         migrations.make_ready(self.engine)
         self.trust = TrustStore.of(self.af.settings)
         consumer = load_consumer(ConsumerSettings(queue="record", types=tuple(STREAM_TYPES), handler="consumers.loaders.record"))
-        self.pipeline = Pipeline(consumer, self.engine, self.trust, expectations("af", ["tj"], "test"), threading.Event(), self.clock)
+        house = self.af.settings.house
+        assert house is not None
+        keys = DecryptionKeys.load(house)
+        expected = expectations("af", ["tj"], "test")
+        self.pipeline = Pipeline(consumer, self.engine, self.trust, expected, threading.Event(), self.clock, keys)
 
     def clock(self) -> datetime:
         """The time that all clocks show."""
@@ -135,6 +150,16 @@ class River:
     def cross(self, *declared: dict[str, Any]) -> None:
         """The whole way, there and back."""
         self.bring_home(self.carry(self.accept(*declared)))
+
+    def withdraw(self, number: str) -> None:
+        """The post takes an event back; its tombstone crosses, and the house's answer comes home."""
+        self.outbox.withdraw(WithdrawalWish(number, "typed twice", None, None), "rahim")
+        (row,) = self.outbox.tombstones(HOUSE.urn, 10)
+        route = Route(POST, HOUSE, EventType.WITHDRAWAL.value)
+        bundle = open_bundle(pack(route, [row.raw], [row.digest], self.sender, self.clock()), self.trust, self.clock())
+        signature = EvidenceRow(digest_of(bundle.jws.encode()), bundle.jws, bundle.signatory, self.clock())
+        taken = take_withdrawals(bundle, signature, self.engine, threading.Event(), self.clock)
+        self.bring_home(receipts(taken.answers, HOUSE, "test", self.receiver, self.clock()))
 
     def close_account(self) -> None:
         """The post states all its events, and the house agrees."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import select
@@ -112,6 +114,39 @@ def test_after_a_revocation_it_is_told_what_still_stands(river: River) -> None:
     doubted = [(each["what"], each["event_id"]) for each in document(ours)["findings"] if each["state"] == "not proven"]
     assert doubted == [("revocation", None)]
     assert found(ours, "receipt")[0]["state"] == "proven"
+
+
+def test_an_event_that_was_withdrawn_is_proven_with_its_tombstone(river: River) -> None:
+    river.accept(declaration(1))
+    river.withdraw("TJ/TJPNJ/2026/1")
+    for side, name, withdrawn_only in ((river.tj, "post.json", False), (river.af, "house.json", True)):
+        assert river.export(side, "TJ/TJPNJ/2026/1", name).exit_code == 0
+        verified = river.verify(name)
+        assert verified.exit_code == 0, verified.stdout
+        assert f"{POST.urn} took exactly this event back: typed twice" in found(verified, "withdrawal")[0]["text"]
+        assert "answered REFUSED for exactly this event" in found(verified, "receipt")[0]["text"]
+        assert bool(found(verified, "event")) == withdrawn_only
+
+
+def test_an_encrypted_declaration_is_proven_as_it_reads_by_the_house_that_has_its_key(tmp_path: Path) -> None:
+    river = River(tmp_path, f"sqlite:///{tmp_path}/outbox.sqlite", f"sqlite:///{tmp_path}/house.sqlite", encrypted=True)
+    river.cross(declaration(1), declaration(2, invoice_currency="XXZ"))
+    for reference, fate in (("TJ/TJPNJ/2026/1", "LOADED"), ("TJ/TJPNJ/2026/2", "REFUSED")):
+        (row,) = river.outbox.kept(reference)
+        number = row.event_id  # what was refused has told the house no reference
+        for side, name in ((river.tj, f"post-{fate}.json"), (river.af, f"house-{fate}.json")):
+            assert river.export(side, number, name).exit_code == 0
+            verified = river.verify(name)
+            assert verified.exit_code == 0, verified.stdout
+            assert f"answered {fate} for exactly this event" in found(verified, "receipt")[0]["text"]
+    assert found(river.verify("post-LOADED.json"), "plaintext")[0]["state"] == "not claimed"
+    assert found(river.verify("house-LOADED.json"), "plaintext")[0]["state"] == "proven"
+    entry = json.loads((tmp_path / "house-LOADED.json").read_text())["account"]["events"][0]
+    assert b"Bodom Export" in base64.b64decode(entry["plaintext"])
+    assert b"Bodom Export" not in base64.b64decode(entry["event"]["raw"])
+    (refusal,) = found(river.verify("house-REFUSED.json"), "receipt")
+    assert "invoice_currency" in refusal["text"]  # the plaintext brings the key to the house's reasons
+    river.close()
 
 
 def test_every_export_stands_in_the_audit_trail_and_nothing_is_overwritten(river: River) -> None:
