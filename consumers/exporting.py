@@ -23,12 +23,13 @@ from consumers.inbox import problems_of
 from consumers.operations import reading, rows_of
 from consumers.tables import audit, crl, evidence, withdrawal
 from schemas import strict_json
-from schemas.closing import Line
+from schemas.closing import Line, block_with
+from schemas.content import validate
 from schemas.control import Manifest
 from schemas.errors import ContentError, UnavailableError
 from schemas.event import Event
 from schemas.fates import Fate
-from schemas.names import Party
+from schemas.names import EventType, Party
 
 _Row = Row[*tuple[Any, ...]]
 
@@ -90,18 +91,21 @@ def _closing(connection: Connection, row: _Row) -> KeptClosing | None:
     if found is None:
         return None
     manifest = bytes(found.manifest)
+    lines = _lines(connection, row, manifest)
+    if not lines:
+        return None
     return KeptClosing(
         manifest=KeptStatement(manifest, found.manifest_jws, found.answered_at_utc),
         answer=KeptStatement(bytes(found.answer), found.answer_jws),
-        lines=_lines(connection, row, manifest),
+        lines=lines,
     )
 
 
 def _lines(connection: Connection, row: _Row, manifest: bytes) -> Sequence[Line]:
-    stated = Manifest.model_validate(strict_json.parse(manifest)["data"])
-    streams = (stream for stream in stated.streams if (stream.type, stream.epoch) == (row.type, row.epoch))
-    blocks = (block for stream in streams for block in stream.blocks if block.first <= row.sequence <= block.last)
-    block = next(blocks)  # `covering` found it by these very streams
+    stated: Manifest = validate(EventType.MANIFEST, strict_json.parse(manifest)["data"])
+    block = block_with(stated, row.type, row.epoch, row.sequence)
+    if block is None:  # `covering` found it by these very streams; who changed it is told by whoever verifies
+        return ()
     query = lines_of(row.source, row.destination, row.type, row.epoch, block.first, block.last)
     return [Line(sequence, event_id, bytes(digest)) for sequence, event_id, digest in connection.execute(query)]
 

@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from schemas.control import ManifestBlock, ManifestDifference, ManifestLine, ManifestStream
+from schemas.control import Manifest, ManifestBlock, ManifestDifference, ManifestLine, ManifestStream
 from schemas.limits import ANSWER_LINES, BLOCK_EVENTS
 
 
@@ -37,6 +37,12 @@ def block_of(sequence: int) -> int:
 def spans(first: int, last: int) -> list[tuple[int, int]]:
     """The blocks from the one that holds `first` up to `last`, each as (first, last); only the last one may be partial."""
     return [(start, min(start + BLOCK_EVENTS - 1, last)) for start in range(block_of(first), last + 1, BLOCK_EVENTS)]
+
+
+def block_with(manifest: Manifest, event_type: str, epoch: str, sequence: int) -> ManifestBlock | None:
+    """The block of a manifest that holds this event of a stream; None where it compares none such."""
+    streams = (stream for stream in manifest.streams if (stream.type, stream.epoch) == (event_type, epoch))
+    return next((block for stream in streams for block in stream.blocks if block.first <= sequence <= block.last), None)
 
 
 def digest_text(digest: bytes) -> str:

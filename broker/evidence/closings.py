@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from broker.evidence.findings import Finding, State
 from broker.evidence.voices import CONTRADICTS, UNPROVEN, Meant, Voice
 from broker.trust.signing import b64url, unb64url
-from schemas.closing import Line, block_digest
+from schemas.closing import Line, block_digest, block_with
 from schemas.content import validate
 from schemas.control import Manifest, ManifestAnswer, ManifestBlock
 from schemas.errors import ContentError
@@ -48,7 +48,7 @@ def _misfits(event: Meant, manifest: Voice, answer: Voice, lines: Sequence[Block
         yield f"the answer ({said.number}) is to another manifest than this one ({stated.number})"
     if not said.agreed:
         yield f"{event.destination} did not agree to closing {said.number}"
-    block = _block_with(event, stated)
+    block = block_with(stated, event.type, event.epoch, event.sequence)
     if block is None:
         yield f"closing {said.number} does not compare sequence {event.sequence} of {event.type} {event.epoch}"
         return
@@ -63,12 +63,6 @@ def _wrong_route(event: Meant, manifest: Event, answer: Event) -> Iterator[str]:
         yield f"the answer is not {event.destination}'s to {event.source}"
     if {manifest.environment, answer.environment} != {event.environment}:
         yield "it is of another environment"
-
-
-def _block_with(event: Meant, stated: Manifest) -> ManifestBlock | None:
-    sequence = event.sequence
-    streams = (stream for stream in stated.streams if (stream.type, stream.epoch) == (event.type, event.epoch))
-    return next((block for stream in streams for block in stream.blocks if block.first <= sequence <= block.last), None)
 
 
 def _wrong_lines(event: Meant, block: ManifestBlock, lines: Sequence[BlockLine]) -> Iterator[str]:

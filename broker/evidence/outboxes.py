@@ -6,12 +6,17 @@ from collections.abc import Iterator
 from functools import partial
 
 from broker.audit import Act
-from broker.evidence.export import Holding, KeptEvent, KeptStatement
+from broker.evidence.export import Holding, KeptClosing, KeptEvent, KeptStatement
 from broker.operations.contributions import database_exists
+from broker.outbox.closing_values import StreamName
 from broker.outbox.store import Outbox
 from broker.outbox.values import KeptRow
 from broker.settings.model import Settings
-from schemas.names import Party
+from schemas import strict_json
+from schemas.closing import block_with
+from schemas.content import validate
+from schemas.control import Manifest
+from schemas.names import EventType, Party
 
 
 def holdings(settings: Settings, number: str) -> Iterator[Holding]:
@@ -22,13 +27,13 @@ def holdings(settings: Settings, number: str) -> Iterator[Holding]:
         party = settings.post_party(name)
         outbox = Outbox.open(post.outbox, party, settings.environment)
         try:
-            events = tuple(_event(party, row) for row in outbox.kept(number))
+            events = tuple(_event(party, row, outbox) for row in outbox.kept(number))
         finally:
             outbox.close()
         yield Holding(party, post, events, partial(_note, post.outbox, party, settings.environment))
 
 
-def _event(party: Party, row: KeptRow) -> KeptEvent:
+def _event(party: Party, row: KeptRow, outbox: Outbox) -> KeptEvent:
     receipt = None
     if row.receipt_raw is not None:
         receipt = KeptStatement(row.receipt_raw, row.receipt_jws, row.received_at_utc)
@@ -42,7 +47,24 @@ def _event(party: Party, row: KeptRow) -> KeptEvent:
         event=KeptStatement(row.raw),
         withdrawal=None if row.withdrawal is None else KeptStatement(row.withdrawal),
         receipt=receipt,
+        closing=_closing(outbox, row),
     )
+
+
+def _closing(outbox: Outbox, row: KeptRow) -> KeptClosing | None:
+    """The closing that covers the event: our manifest as we signed it then, and the house's answer as it came."""
+    name = StreamName(row.type, row.epoch)
+    found = outbox.closings.covering(row.destination, name, row.sequence)
+    if found is None:
+        return None
+    manifest = bytes(found.manifest)
+    stated: Manifest = validate(EventType.MANIFEST, strict_json.parse(manifest)["data"])
+    block = block_with(stated, row.type, row.epoch, row.sequence)
+    lines = outbox.closings.block(row.destination, name, block.first, block.last) if block else []
+    if not lines:
+        return None
+    answer = KeptStatement(bytes(found.answer), found.answer_jws, found.answered_at_utc)
+    return KeptClosing(KeptStatement(manifest, found.manifest_jws), answer, lines)
 
 
 def _note(url: str, party: Party, environment: str, act: Act) -> None:

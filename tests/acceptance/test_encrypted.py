@@ -68,3 +68,41 @@ def test_a_brokers_administrator_and_the_logs_see_nothing_of_a_declaration(world
     assert name == SECRET
     logs = "".join(path.read_text() for path in (lab.directory / "log").glob("*.log"))
     assert SECRET not in logs
+
+
+def test_evidence_of_a_declaration_is_exported_on_both_sides_and_holds_for_whoever_trusts_both_authorities(world: World) -> None:
+    lab = world.lab
+    world.drop(lab.tj, "ishkoshim", [(EXPORT, examples.export("tj", "ISK", "COURT-1") | {"exporter_name": SECRET})])
+    world.wait_quiet()
+    trust = [word for side in lab.sides for word in ("--trust", str(side.authority.anchor))]
+    for side in lab.sides:
+        file = str(lab.directory / f"evidence-{side.plan.country}.json")
+        exported = world.panj(side, "evidence", "export", "TJ/ISK/2026/COURT-1", "--out", file, "--json")
+        assert exported.code == 0, exported.err
+        told = world.run("evidence", "verify", file, *trust, "--json")
+        assert told.code == 0, told.out
+        texts = [finding["text"] for finding in told.document["findings"]]
+        assert any(text.startswith("urn:customs:tj:ishkoshim signed these bytes") for text in texts)
+        assert any(text.startswith("urn:customs:af:customs answered LOADED for exactly this event") for text in texts)
+    house = json.loads((lab.directory / "evidence-af.json").read_text())["account"]["events"][0]
+    assert SECRET in base64.b64decode(house["plaintext"]).decode()
+
+
+def test_after_a_revocation_it_is_told_what_still_stands_and_what_is_to_be_looked_at(world: World) -> None:
+    lab = world.lab
+    assert world.panj(lab.af, "trust", "review").code == 0
+    (serial,) = (each.serial for each in lab.tj.authority.register.issued if each.urn == "urn:customs:tj:ishkoshim")
+    lab.tj.authority.revoke(serial)
+    for side in lab.sides:
+        side.trust(lab.tj.authority)
+    trust = [word for side in lab.sides for word in ("--trust", str(side.authority.anchor))]
+    told = world.run("evidence", "verify", str(lab.directory / "evidence-af.json"), *trust, "--crl", str(lab.tj.authority.crl), "--json")
+    assert told.code == 0, told.out  # the house had it before
+    revoked = [finding for finding in told.document["findings"] if finding["what"] == "revocation"]
+    assert all("is revoked since" in finding["text"] and finding["by"] == "urn:customs:af:customs" for finding in revoked)
+    assert revoked
+    review = world.panj(lab.af, "trust", "review", "--json")
+    assert review.code == 1
+    (certificate,) = review.document
+    assert certificate["unit"] == "urn:customs:tj:ishkoshim"
+    assert "TJ/ISK/2026/COURT-1" in {event["reference"] for event in certificate["events"]}

@@ -14,6 +14,7 @@ from typer.testing import CliRunner, Result
 from broker.bundle.open import Expected, open_message
 from broker.bundle.pack import Route, control_event, pack
 from broker.evidence import commands as evidence_commands
+from broker.outbox.closing_values import ManifestSent, RunBegun, StreamRun
 from broker.outbox.store import Outbox
 from broker.outbox.values import Draft, Occurrences, OutboxRow, Relayed, WithdrawalWish
 from broker.ports import Delivery, Message
@@ -145,7 +146,7 @@ class River:
         mailbox = Mailbox("af", POST, "test", TrustStore.of(self.tj.settings))
         arrived = mailbox.open([Delivery(message, POST.unit, 0, object()) for _, message in messages], self.clock())
         assert not arrived.parked
-        self.outbox.record(Occurrences(settlements=arrived.settlements, receipts=arrived.receipts))
+        self.outbox.record(Occurrences(settlements=arrived.settlements, receipts=arrived.receipts, answers=arrived.answers))
 
     def cross(self, *declared: dict[str, Any]) -> None:
         """The whole way, there and back."""
@@ -184,8 +185,12 @@ class River:
         )
         message = pack(Route(POST, HOUSE, EventType.MANIFEST.value), [raw], [digest_of(raw)], self.sender, self.clock())
         bundle = open_bundle(message, self.trust, self.clock())
+        run = StreamRun(type=stream.type, epoch=stream.epoch, start=1, target=stream.last_sequence, done=0)
+        sent = ManifestSent(HOUSE.urn, 1, digest_of(raw), 1, self.clock(), 1, again=False, jws=bundle.jws, raw=raw)
+        begun = RunBegun(HOUSE.urn, "daily", everything=False, streams=(run,), begun_at_utc=self.clock())
+        self.outbox.record(Occurrences(runs=[begun], manifests=[sent]))
         book = ClosingBook(self.engine, "test", 86_400, threading.Event(), self.clock)
-        book.answer(bundle.route, bundle.events[0], bundle.jws, self.receiver)
+        self.bring_home([("tj", book.answer(bundle.route, bundle.events[0], bundle.jws, self.receiver))])
 
     def _lines(self, event_type: str, epoch: str, last: int) -> list[Line]:
         rows = [row for number in range(1, last + 1) for row in self.outbox.kept(str(number)) if row.type == event_type]

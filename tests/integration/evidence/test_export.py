@@ -85,15 +85,26 @@ def test_a_refusal_is_proven_with_its_reasons(river: River) -> None:
         assert "answered REFUSED for exactly this event (invoice_currency: " in receipt["text"]
 
 
-def test_the_closing_that_covers_it_is_in_the_house_s_file(river: River) -> None:
+def test_the_closing_that_covers_it_is_in_both_sides_files(river: River) -> None:
     river.cross(declaration(1), declaration(2), declaration(3))
     river.close_account()
-    assert river.export(river.af, "2", "house.json").exit_code == 0
-    verified = river.verify("house.json")
-    assert verified.exit_code == 0, verified.stdout
-    assert found(verified, "closing")[0]["text"] == f"closing 1, signed by {POST.urn} and {HOUSE.urn}, covers exactly this event"
-    closing = json.loads((river.directory / "house.json").read_text())["account"]["events"][0]["closing"]
-    assert [line["sequence"] for line in closing["lines"]] == [1, 2, 3]
+    river.cross(declaration(4))
+    closings = []
+    for side, name in ((river.tj, "post.json"), (river.af, "house.json")):
+        assert river.export(side, "2", name).exit_code == 0
+        verified = river.verify(name)
+        assert verified.exit_code == 0, verified.stdout
+        assert found(verified, "closing")[0]["text"] == f"closing 1, signed by {POST.urn} and {HOUSE.urn}, covers exactly this event"
+        closings.append(json.loads((river.directory / name).read_text())["account"]["events"][0]["closing"])
+        assert [line["sequence"] for line in closings[-1]["lines"]] == [1, 2, 3]
+        assert river.export(side, "4", f"4-{name}").exit_code == 0  # came after it
+        assert found(river.verify(f"4-{name}"), "closing")[0]["state"] == "not claimed"
+    post, house = closings
+    assert (post["manifest"]["raw"], post["answer"]["raw"], post["lines"]) == (
+        house["manifest"]["raw"],
+        house["answer"]["raw"],
+        house["lines"],
+    )
 
 
 def test_after_a_revocation_it_is_told_what_still_stands(river: River) -> None:
