@@ -17,6 +17,7 @@ from schemas.event import utc_text
 STEP = timedelta(seconds=1)  # a clock that is set back by less is a clock being disciplined (NTP steps are smaller)
 AGED = timedelta(minutes=5)  # a measurement older than this gives way to any newer one
 PATIENCE = timedelta(minutes=5)  # so long a difference must stand that a slow line could explain too, before it is told
+_WATCHED = 2_000  # units whose clocks are off at once
 _BACK = 0.8  # of the threshold: a clock at the very threshold is not told again and again
 
 log = structlog.get_logger()
@@ -91,6 +92,9 @@ class ClockWatch:
 
     def see(self, whose: str, seconds: float, now_utc: datetime, *, certain: bool = True) -> None:
         """Take up how a unit's clock (URN) stands against ours; `certain`: no slow line can explain it."""
+        if len(self._since) > _WATCHED:  # an authority names as many units as it likes
+            self._since.clear()
+            self._told.clear()
         off = abs(seconds) > self.threshold_seconds * (_BACK if whose in self._told else 1.0)
         if not off:
             self._since.pop(whose, None)

@@ -10,12 +10,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, func, select, update
+from sqlalchemy import Connection, delete, func, select, update
 
 from consumers.database import insert_missing
 from consumers.tables import known_post
 from schemas.names import Party
 
+KEPT = 500  # posts of one country
 MEASURED_FOR = timedelta(minutes=2)  # how long a bound counts: some beacons of an idle post, which sends one each minute
 
 
@@ -41,10 +42,19 @@ def note(connection: Connection, post: Party, sent_at_utc: datetime, now_utc: da
     clock = better(before, PostClock((sent_at_utc - now_utc).total_seconds(), now_utc))
     values = {"last_seen_utc": now_utc, "skew_seconds": clock.seconds, "skew_measured_at_utc": clock.measured_at_utc}
     if row is None:
+        _make_room(connection, post.country)
         insert_missing(connection, known_post, [{"source": post.urn, "first_seen_utc": now_utc, **values}])
     else:
         connection.execute(update(known_post).where(here), values)
     return clock
+
+
+def _make_room(connection: Connection, country: str) -> None:
+    """Forget the posts of a country that are silent for longest, beyond `KEPT`: an authority names as many as it likes."""
+    ours = known_post.c.source.startswith(f"urn:customs:{country}:")
+    if connection.execute(select(func.count()).select_from(known_post).where(ours)).scalar_one() >= KEPT:
+        oldest = select(known_post.c.source).where(ours).order_by(known_post.c.last_seen_utc).limit(1).scalar_subquery()
+        connection.execute(delete(known_post).where(known_post.c.source == oldest))
 
 
 def known(connection: Connection, since_utc: datetime) -> list[Party]:

@@ -121,6 +121,8 @@ class CrlTeller:
         self._look_for_posts(now)
         held = {country: self._trust.held_crls(country) for country in self._trust.countries}
         wanted = tellings(self._settings.country, self._brokers, (*self._own_posts, *self._known), held)
+        named = {one.key for one in wanted}
+        self._told = {key: told for key, told in self._told.items() if key in named}
         under_way = {one.key for one, _ in self._sending}
         for one in due(wanted, self._told, now):
             if one.key not in under_way:

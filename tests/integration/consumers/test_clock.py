@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pytest
 from sqlalchemy import Engine, select, update
 from structlog.testing import capture_logs
 
@@ -14,6 +15,7 @@ from consumers import known_posts
 from consumers.clock import HouseClock, begin_clock
 from consumers.tables import audit as audit_trail
 from consumers.tables import known_post
+from schemas.names import Party
 from tests.integration.consumers.conftest import Hands
 from tests.integration.consumers.desk import ControlDesk
 from tests.integration.consumers.frontier import HOUSE, Frontier
@@ -63,6 +65,18 @@ def test_a_new_process_knows_when_the_last_beacon_was_here_until_a_person_says_t
     with engine.connect() as connection:
         (entry,) = audit.entries(connection, audit_trail)
     assert (entry.action, entry.subject) == ("clock.trusted", HOUSE.urn)
+
+
+def test_the_posts_of_one_country_are_bounded_and_the_longest_silent_is_forgotten(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(known_posts, "KEPT", 3)
+    begun = datetime.now(UTC)
+    with engine.begin() as connection:
+        known_posts.note(connection, Party("uz", "termez"), begun, begun)
+        for number in (1, 2, 3, 1, 4):
+            begun += timedelta(seconds=1)
+            known_posts.note(connection, Party("tj", f"post-{number}"), begun, begun)
+        names = {post.name for post in known_posts.known(connection, begun - timedelta(days=1))}
+    assert names == {"termez", "post-1", "post-3", "post-4"}
 
 
 def test_a_post_whose_clock_runs_ahead_is_told_and_kept(engine: Engine, frontier: Frontier) -> None:
