@@ -20,6 +20,7 @@ from producers.life import post_named
 from producers.once import relay_once
 from producers.post import opened_outbox, run_post
 from producers.recovery import recover
+from producers.restoring import restore
 from producers.sending import Sent, check_files, exit_code, parts_of_files, send_files
 from producers.standing import status
 from producers.withdrawal import withdraw
@@ -89,6 +90,7 @@ def check(config: ConfigOption, post: PostOption = None, as_json: JsonOption = F
 
 
 commands.command("recover")(recover)
+commands.command("restore")(restore)
 commands.command("withdraw")(withdraw)
 commands.command("status")(status)
 
@@ -109,6 +111,7 @@ def _row(one: Sent, fates: dict[str, EventFate]) -> dict[str, object]:
         "event_id": one.event_id,
         "sequence": one.sequence,
         "duplicate": one.duplicate,
+        "copies": one.copies,
         "fate": _fate(one, known),
         "problems": [problem.model_dump(mode="json", exclude_none=True) for problem in problems],
     }
@@ -134,5 +137,5 @@ def _print(sent: Sequence[Sent], fates: dict[str, EventFate]) -> None:
         where = one.file if one.line is None else f"{one.file}:{one.line}"
         version = "" if one.version is None else str(one.version)
         fate = _fate(one, known) + (" (again)" if one.duplicate else "")
-        rows.append((where, one.reference or "", version, one.destination or "", fate, "\n".join(map(str, problems))))
-    print_table(("file", "declaration", "version", "to", "fate", "problems"), rows)
+        rows.append((where, one.reference or "", version, one.destination or "", fate, one.copies, "\n".join(map(str, problems))))
+    print_table(("file", "declaration", "version", "to", "fate", "copies", "problems"), rows)

@@ -56,6 +56,11 @@ class Accepted:
         """Whether nothing new came of it."""
         return all(acceptance.duplicate for acceptance in self.acceptances)
 
+    @property
+    def copies(self) -> int:
+        """In how many copies all of it is."""
+        return min(acceptance.copies for acceptance in self.acceptances)
+
 
 @dataclass(frozen=True, slots=True)
 class Rejected:

@@ -10,8 +10,10 @@ from collections.abc import Callable
 
 import structlog
 
+from broker.outbox.copy_files import copy_directory
 from broker.outbox.lives import refuse_unfit
 from broker.outbox.room import Room
+from broker.outbox.second_copy import CopyPlace
 from broker.outbox.store import Outbox, now_utc
 from broker.settings.model import Settings
 from broker.trust.sealing import recipients_of
@@ -33,11 +35,11 @@ def post_named(settings: Settings, name: str | None) -> str:
     return next(iter(settings.posts))
 
 
-def open_outbox(settings: Settings, name: str, *, even_where_lost: bool = False) -> Outbox:
+def open_outbox(settings: Settings, name: str, *, even_where_lost: bool = False, keeps_copy: bool = False) -> Outbox:
     """Open the outbox of a post, making it where there never was one; SettingsError `outbox-lost` where there was another.
 
     One that was set back to an older state is opened, and accepts nothing (`outbox-restored`). `even_where_lost`: make a new one then;
-    it accepts nothing either, until it has recovered.
+    it accepts nothing either, until it has recovered. The one process that runs the post `keeps_copy`.
     """
     marker = Marker.of(settings.posts[name].outbox)
     if marker is not None and marker.lost and not even_where_lost:
@@ -48,6 +50,9 @@ def open_outbox(settings: Settings, name: str, *, even_where_lost: bool = False)
     outbox = Outbox.open(post.outbox, party, settings.environment, recipients=recipients, room=room)
     if marker is not None:
         _compare(outbox, marker)
+    if post.second_copy is not None:
+        apart_from = post.watch if marker is None else marker.outbox.parent
+        outbox.copy_to(CopyPlace(copy_directory(post.second_copy, party.unit), apart_from), keeps=keeps_copy)
     return outbox
 
 

@@ -39,7 +39,7 @@ def run_post(settings: Settings, name: str, stop: threading.Event) -> None:
     """
     party = settings.post_party(name)
     with ExitStack() as opened:
-        outbox = opened.enter_context(opened_outbox(settings, name))
+        outbox = opened.enter_context(opened_outbox(settings, name, keeps_copy=True))
         intake = Intake(settings, party, outbox)
         directory = WatchedDirectory(settings.posts[name].watch, intake, load_formats())
         relay, trust = opened.enter_context(relay_of(settings, name, outbox))
@@ -58,10 +58,10 @@ def run_post(settings: Settings, name: str, stop: threading.Event) -> None:
 
 
 @contextmanager
-def opened_outbox(settings: Settings, name: str) -> Iterator[Outbox]:
+def opened_outbox(settings: Settings, name: str, *, keeps_copy: bool = False) -> Iterator[Outbox]:
     """Open a post's outbox, with the code lists that acceptance checks against, and close it at the end."""
     apply_lists(settings.code_lists)
-    outbox = open_outbox(settings, name)
+    outbox = open_outbox(settings, name, keeps_copy=keeps_copy)
     try:
         yield outbox
         mark(settings, name, outbox)

@@ -5,7 +5,7 @@ and how, stands in `broker.outbox.recovering`; who asks them, in `broker.relay.r
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from enum import StrEnum
@@ -27,6 +27,8 @@ from schemas.errors import UsageError
 from schemas.names import Party, house_of
 
 POLL_SECONDS = 0.2
+
+PostOption = Annotated[str | None, typer.Option("--post", envvar="PANJ_POST", help="Which post; the only one by default.")]
 
 
 class Found(StrEnum):
@@ -127,7 +129,7 @@ def progress_of(house: HouseRecovery) -> str:
 def recover(
     *,
     config: ConfigOption,
-    post: Annotated[str | None, typer.Option("--post", envvar="PANJ_POST", help="Which post; the only one by default.")] = None,
+    post: PostOption = None,
     timeout: Annotated[float | None, typer.Option("--timeout", min=0, help="Seconds to wait at most; without limit by default.")] = None,
     reason: Annotated[str, typer.Option("--reason", help="What happened; the audit trail keeps it.")] = "",
     everything: Annotated[bool, typer.Option("--everything", help="Have all told, not only what may be forgotten here.")] = False,
@@ -154,10 +156,10 @@ def recover(
     outbox = begin_recovery(settings, name, standing.found, houses, everything=everything, reason=worded(reason) if reason else "")
     try:
         done = wait_recovered(settings, name, outbox, timeout, lambda words: typer.echo(words, err=True))
-        state, holes = outbox.recovery(), outbox.holes()
+        result = result_of(settings.post_party(name).urn, standing, outbox)
     finally:
         outbox.close()
-    _show(settings.post_party(name).urn, standing, state, holes, as_json=as_json)
+    show_result(result, {}, as_json=as_json)
     raise typer.Exit(0 if done else 3)
 
 
@@ -172,27 +174,45 @@ def _show_standing(post: str, standing: Standing, *, as_json: bool) -> None:
     print_table(("would ask", "type", "epoch", "for what is"), [*rows, *((unit, "all", "all", "there") for unit in asked)])
 
 
-def _show(post: str, standing: Standing, state: RecoveryState, holes: int, *, as_json: bool) -> None:
+@dataclass(frozen=True, slots=True)
+class Result:
+    """How far a recovery came."""
+
+    post: str
+    standing: Standing
+    state: RecoveryState
+    holes: int
+
+
+def result_of(post: str, standing: Standing, outbox: Outbox) -> Result:
+    """Ask the outbox how far it is."""
+    return Result(post, standing, outbox.recovery(), outbox.holes())
+
+
+def show_result(result: Result, more: Mapping[str, object], *, as_json: bool) -> None:
+    """Print it, with `more` in the JSON document."""
+    state = result.state
     if as_json:
-        houses = [
-            {
-                "house": house.destination,
-                "told": house.told,
-                "left": house.remaining,
-                "answered_at": house.answered_at_utc,
-                "learned": house.learned,
-                "settled": house.settled,
-                "reissued": house.reissued,
-            }
-            for house in state.houses
-        ]
-        document = {"post": post, "outbox": standing.found.value, "epoch": state.life.epoch, "recovered": not state.life.recovering}
-        print_json(document | {"houses": houses, "holes": holes})
+        document = {"post": result.post, "outbox": result.standing.found.value, "epoch": state.life.epoch}
+        houses = [_document(house) for house in state.houses]
+        print_json(document | {"recovered": not state.life.recovering, "houses": houses, "holes": result.holes} | dict(more))
         return
     rows = [(Party.of_urn(house.destination).unit, progress_of(house)) for house in state.houses]
-    print_table(("house", "how far"), rows, title=f"{post}, epoch {state.life.epoch}")
-    for line in _advice(state, holes):
+    print_table(("house", "how far"), rows, title=f"{result.post}, epoch {state.life.epoch}")
+    for line in _advice(state, result.holes):
         typer.echo(line)
+
+
+def _document(house: HouseRecovery) -> dict[str, object]:
+    return {
+        "house": house.destination,
+        "told": house.told,
+        "left": house.remaining,
+        "answered_at": house.answered_at_utc,
+        "learned": house.learned,
+        "settled": house.settled,
+        "reissued": house.reissued,
+    }
 
 
 def _advice(state: RecoveryState, holes: int) -> list[str]:

@@ -32,6 +32,7 @@ class Sent:
     event_id: str | None = None
     sequence: int | None = None
     duplicate: bool = False
+    copies: int | None = None
     problems: tuple[Problem, ...] = ()
 
 
@@ -93,7 +94,17 @@ def _accepted(batch: Sequence[tuple[str, ReadDeclaration]], accept: Callable[[Se
 
 def _events_of(file: str, read: ReadDeclaration, outcome: Accepted) -> list[Sent]:
     return [
-        Sent(file, read.line, each.reference, each.version, each.destination.urn, each.event_id, each.sequence, each.duplicate)
+        Sent(
+            file,
+            read.line,
+            each.reference,
+            each.version,
+            each.destination.urn,
+            each.event_id,
+            each.sequence,
+            each.duplicate,
+            each.copies,
+        )
         for each in outcome.acceptances
     ]
 

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from broker.clocks import STEP, clock_behind, watch_seconds
 from broker.operations import flow
 from broker.operations.contributions import Attention, Reading, database_exists
+from broker.operations.copy_status import of_copy
 from broker.operations.expiries import of_administration, of_links
 from broker.operations.recovery_status import standing
 from broker.outbox.store import Outbox
@@ -83,10 +84,12 @@ def observe_post(settings: Settings, name: str, now: datetime) -> Iterator[Readi
         holder = outbox.holder()
         depths, beacons, streams = outbox.counts(), outbox.beacons(), outbox.streams()
         parked, newest, hindrances = outbox.parked_control(), outbox.newest(), outbox.hindrances()
-        recovery = outbox.recovery()
+        recovery, copy = outbox.recovery(), outbox.copy_standing()
     finally:
         outbox.close()
     yield from standing(party, recovery)
+    if settings.posts[name].second_copy is not None:
+        yield from of_copy(party, copy, now, relayed=holder is not None)
     advice = "" if holder else f'its daemon does not run: "panj post run --post {party.name}"'
     yield Reading(party.unit, "relay", "running" if holder else "stopped", attention=_if(not holder, Attention.ACT), advice=advice)
     if newest is not None and newest - now > STEP:

@@ -51,8 +51,9 @@ class _Kept:
 
 def accept(
     connection: Connection, life: Life, drafts: Sequence[Draft], now: datetime, recipients: Mapping[str, Recipient], room: Room = UNBOUNDED
-) -> list[Acceptance]:
+) -> tuple[list[Acceptance], list[dict[str, Any]]]:
     """Number and keep these drafts; one that is kept already gives its first acceptance again. Data for `recipients` is encrypted.
+    Gives the rows that are new, too.
 
     ConflictError `version-conflict` where another content is kept under the version, or `version-withdrawn` where the version was
     withdrawn; ContentError where a draft makes no event: their problems' `field` is `drafts.<index>`. UnavailableError `clock-behind`,
@@ -91,7 +92,7 @@ def accept(
         refuse_without_room(connection, room, len(rows), sum(row["bytes"] for row in rows))
         connection.execute(insert(outbox), rows)
         numbers.keep()
-    return acceptances
+    return acceptances, rows
 
 
 def _look_up(connection: Connection, drafts: Sequence[Draft]) -> dict[_Version, list[_Kept]]:

@@ -8,16 +8,18 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
 import structlog
 from sqlalchemy import Engine
 
-from broker.audit import Act, append
+from broker.audit import Act, actor, append
 from broker.outbox import (
     acceptance,
     closing_records,
+    copying,
     hindrances,
     leasing,
     lives,
@@ -25,14 +27,18 @@ from broker.outbox import (
     reading,
     recording,
     recovering,
+    restoring,
     skews,
     withdrawing,
 )
 from broker.outbox.closings import ClosingLedger
+from broker.outbox.copy_lines import CopiedEvent
 from broker.outbox.engine import one_at_a_time, open_engine, writing
 from broker.outbox.engine import reading as reading_transaction
 from broker.outbox.migrations import upgrade
+from broker.outbox.restoring import Restored
 from broker.outbox.room import UNBOUNDED, Room
+from broker.outbox.second_copy import CopyPlace, SecondCopy
 from broker.outbox.tables import audit
 from broker.outbox.values import (
     ANY_TYPE,
@@ -51,6 +57,7 @@ from broker.outbox.values import (
     RelayedRow,
     Told,
     Types,
+    WithdrawalStep,
     WithdrawalWish,
     Withdrawn,
 )
@@ -78,6 +85,7 @@ class Outbox:
         self._clock = clock
         self._recipients = recipients
         self._room = room
+        self._copy: SecondCopy | None = None
 
     @classmethod
     def open(
@@ -108,8 +116,14 @@ class Outbox:
             raise
         return cls(engine, life, clock, recipients, room)
 
+    def copy_to(self, place: CopyPlace, *, keeps: bool) -> None:
+        """Copy every acceptance from now on. One process `keeps` the copy: it catches up what is missing, and removes what is settled."""
+        self._copy = SecondCopy(place, partial(reading_transaction, self._engine), partial(writing, self._engine), self._clock, keeps=keeps)
+
     def close(self) -> None:
-        """Close the connections to the database."""
+        """Finish the second copy, and close the connections to the database."""
+        if self._copy is not None:
+            self._copy.close()
         self._engine.dispose()
 
     @property
@@ -149,7 +163,15 @@ class Outbox:
         with writing(self._engine) as connection:
             # On PostgreSQL this lock makes acceptors follow each other, so that numbers have no holes and positions rise with commits.
             self._life = lives.current_life(connection) or self._life
-            return acceptance.accept(connection, self._life, drafts, self._clock(), self._recipients, self._room)
+            accepted, rows = acceptance.accept(connection, self._life, drafts, self._clock(), self._recipients, self._room)
+        return accepted if self._copy is None else self._copied(self._copy, accepted, rows)
+
+    @staticmethod
+    def _copied(copy: SecondCopy, accepted: list[Acceptance], rows: Sequence[Mapping[str, Any]]) -> list[Acceptance]:
+        """Say of each acceptance in how many copies it is; those that are new are copied first."""
+        new = not rows or copy.append([copying.copied(row) for row in rows])
+        old = copy.whole
+        return [replace(each, copies=2) if (old if each.duplicate else new) else each for each in accepted]
 
     def suspect(self, because: str) -> None:
         """Note durably that this outbox was set back, and why that is known: it accepts nothing until it has recovered."""
@@ -165,6 +187,21 @@ class Outbox:
             state = recovering.begin(connection, houses, self._clock(), everything=everything, reason=reason)
         self._life = state.life
         return state
+
+    def restore(self, events: Sequence[CopiedEvent], houses: Sequence[str], *, everything: bool, reason: str) -> Restored:
+        """Put in what a second copy holds and this outbox lacks, and begin to recover from these houses (URN), in one transaction.
+
+        The events are this unit's own: who calls has seen to that. Done twice it puts nothing in twice.
+        """
+        with writing(self._engine) as connection:
+            now = self._clock()
+            state = recovering.begin(connection, houses, now, everything=everything, reason=reason)
+            restored = restoring.restore(connection, state.life, events, now)
+            detail = {"put_in": restored.put_in, "known": restored.known, "clashing": restored.clashing}
+            append(connection, audit, Act(actor(), "outbox.restored", state.life.source, reason, detail), now)
+        self._life = state.life
+        log.warning("outbox.restored", source=self._life.source, epoch=self._life.epoch, **detail)
+        return restored
 
     def recovery(self) -> RecoveryState:
         """How the outbox stands between being set back and accepting again; from then on this process knows the current life."""
@@ -183,6 +220,11 @@ class Outbox:
         with reading_transaction(self._engine) as connection:
             under_way = recovering.state(connection).life.recovering
             return recovering.heads(connection, house) if under_way else recovering.settled_prefixes(connection, house)
+
+    def copy_standing(self) -> copying.CopyStanding | None:
+        """How the second copy stands, as the process that keeps it last said; None where none ever did."""
+        with reading_transaction(self._engine) as connection:
+            return copying.standing(connection)
 
     def holes(self) -> int:
         """How many numbers were given in forgotten times of which nobody knows the event."""
@@ -219,7 +261,12 @@ class Outbox:
         """
         with writing(self._engine) as connection:
             life = lives.current_life(connection) or self._life
-            return withdrawing.withdraw(connection, life, wish, actor, self._clock(), dry_run=dry_run)
+            found = withdrawing.withdraw(connection, life, wish, actor, self._clock(), dry_run=dry_run)
+            ids = {one.event_id for one in found if one.step is WithdrawalStep.WITHDRAWN and not dry_run}
+            tombstones = copying.events_of(connection, ids) if self._copy is not None else []
+        if tombstones and self._copy is not None:
+            self._copy.append(tombstones)
+        return found
 
     def relayed(self, destination: str, relayed_before_utc: datetime | None = None) -> list[RelayedRow]:
         """Rows relayed and not settled, without their bytes, the longest out first."""
@@ -241,7 +288,7 @@ class Outbox:
         now = self._clock()
         with writing(self._engine) as connection:
             for told in occurrences.told:
-                recovering.keep(connection, told, now)
+                recovering.keep(connection, told, now)  # it may send events again as new ones: the second copy must get those, too
             recording.record_relayed(connection, occurrences.relayed)
             recorded = recording.record_settlements(connection, occurrences.settlements, occurrences.receipts, now)
             measured = recording.record_beacons(connection, occurrences.sent, occurrences.returned)
@@ -253,6 +300,8 @@ class Outbox:
             closing_records.record_runs(connection, occurrences.runs)
             closing_records.record_manifests(connection, occurrences.manifests)
             waiting_again = closing_records.record_answers(connection, occurrences.answers, now)
+        if occurrences.told and self._copy is not None:
+            self._copy.look_again()
         closed = frozenset(one.destination for one in occurrences.answers)
         return replace(recorded, skews=measured, waiting_again=waiting_again, closed=closed)
 

@@ -268,4 +268,14 @@ hindrance = Table(
     Column("since_utc", UtcInstant, nullable=False),
 )
 
+# How the second copy stands, for other processes: one row, where there is one.
+copy_state = Table(
+    "copy_state",
+    metadata,
+    Column("directory", Text, primary_key=True),
+    Column("trouble", Text),
+    Column("since_utc", UtcInstant, nullable=False),
+    Column("seen_at_utc", UtcInstant, nullable=False),
+)
+
 audit = audit_table(metadata)

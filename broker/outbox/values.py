@@ -37,7 +37,10 @@ class Draft:
 
 @dataclass(frozen=True, slots=True)
 class Acceptance:
-    """An event durably in the outbox. `duplicate`: it was there before, and this is its first acceptance again."""
+    """An event durably in the outbox. `duplicate`: it was there before, and this is its first acceptance again.
+
+    `copies`: 2 where it is on a second disk as well, as far as this acceptance knows.
+    """
 
     event_id: str
     destination: Party
@@ -47,6 +50,7 @@ class Acceptance:
     reference: str
     version: int
     duplicate: bool
+    copies: int = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -93,10 +93,11 @@ class House(KeyPair):
 
 
 class Post(KeyPair):
-    """A border post: its outbox and the directory that it watches."""
+    """A border post: its outbox and the directory that it watches, and where a second copy of the outbox is kept."""
 
     outbox: DatabaseUrl
     watch: Path
+    second_copy: Path | None = Field(default=None, description="a directory on another disk or a stick")
 
 
 class Release(_Table):

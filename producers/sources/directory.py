@@ -41,6 +41,7 @@ class _Tally:
     declarations: int = 0
     accepted: int = 0
     duplicates: int = 0
+    copies: int = 2
     problem_count: int = 0
     problems: list[LocatedProblem] = field(default_factory=list)
 
@@ -49,6 +50,7 @@ class _Tally:
         if isinstance(outcome, Accepted):
             self.accepted += 1
             self.duplicates += outcome.duplicate
+            self.copies = min(self.copies, outcome.copies)
             return
         self.problem_count += len(outcome.problems)
         room = PROBLEMS_TOLD - len(self.problems)
@@ -159,6 +161,7 @@ class WatchedDirectory:
     def _finish(self, batch: _Batch, turn: Turn) -> None:
         """Accept the batch, then move the files that have ended with it."""
         batch.accept()
+        copies = min((tally.copies for tally in batch.ended), default=1)
         taken_before, accepted_before, duplicates_before = turn.taken, turn.accepted, turn.duplicates
         for tally in batch.ended:
             try:
@@ -176,6 +179,7 @@ class WatchedDirectory:
                 files=turn.taken - taken_before,
                 declarations=turn.accepted - accepted_before,
                 duplicates=turn.duplicates - duplicates_before,
+                copies=copies,
             )
 
     def _shelve(self, tally: _Tally, turn: Turn) -> None:

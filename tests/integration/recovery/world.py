@@ -15,6 +15,7 @@ from typing import Any
 from sqlalchemy import Engine, text
 
 from broker.memory import MemoryExchange
+from broker.outbox.second_copy import CopyPlace
 from broker.outbox.store import Outbox
 from broker.outbox.values import Acceptance, Draft
 from broker.relay.relay import Relay
@@ -121,9 +122,11 @@ class World:
         """The outbox's file."""
         return self.directory / "outbox.sqlite"
 
-    def open_post(self) -> None:
-        """Start the post's relay on the file that is there."""
+    def open_post(self, copy: Path | None = None) -> None:
+        """Start the post's relay on the file that is there, with a second copy or without."""
         self.outbox = Outbox.open(f"sqlite:///{self.file}", POST, "test", self.clock)
+        if copy is not None:
+            self.outbox.copy_to(CopyPlace(copy), keeps=True)
         self.relay = Relay(
             self.settings, POST, self.outbox, self._authorities.post, self._trust_here, {"af": self.ours.broker()}, clock=self.clock
         )
