@@ -160,22 +160,25 @@ def _reissue(connection: Connection, life: Life, positions: Collection[int], now
     """
     numbers = Numbers(connection, life.epoch)
     for position in sorted(positions):
-        row = connection.execute(select(outbox).where(outbox.c.position == position)).one()
-        sequence = numbers.next(row.destination, row.type)
-        event_id, raw = _anew(row.raw, life.epoch, sequence)
-        values = {"event_id": event_id, "epoch": life.epoch, "sequence": sequence}
-        values |= {"raw": raw, "bytes": len(raw), "digest": digest_of(raw)}
-        values |= {"relayed_at_utc": None, "relayed_mark": None, "relays": 0, "answered_fate": None, "problems": None}
-        connection.execute(update(outbox).where(outbox.c.position == position).values(values))
-        if row.withdrawal is not None:
-            _withdraw_anew(connection, life, position, json.loads(row.withdrawal)["data"]["reason"], now)
-        _became(connection, row.event_id, event_id, "event.reissued", now)
+        here = outbox.c.position == position
+        row = dict(connection.execute(select(outbox).where(here)).mappings().one())
+        del row["position"]  # it gets another one: positions rise with sequences
+        sequence = numbers.next(row["destination"], row["type"])
+        event_id, raw = _anew(row["raw"], life.epoch, sequence)
+        before, reason = row["event_id"], None if row["withdrawal"] is None else json.loads(row["withdrawal"])["data"]["reason"]
+        row |= {"event_id": event_id, "epoch": life.epoch, "sequence": sequence, "raw": raw, "bytes": len(raw), "digest": digest_of(raw)}
+        row |= {"relayed_at_utc": None, "relayed_mark": None, "relays": 0, "answered_fate": None, "problems": None}
+        connection.execute(delete(outbox).where(here))
+        connection.execute(insert(outbox), row)
+        if reason is not None:
+            _withdraw_anew(connection, life, event_id, reason, now)
+        _became(connection, before, event_id, "event.reissued", now)
     numbers.keep()
     return len(positions)
 
 
-def _withdraw_anew(connection: Connection, life: Life, position: int, reason: str, now: datetime) -> None:
-    here = outbox.c.position == position
+def _withdraw_anew(connection: Connection, life: Life, event_id: str, reason: str, now: datetime) -> None:
+    here = outbox.c.event_id == event_id
     tombstone = tombstone_of(life, connection.execute(select(outbox).where(here)).one(), reason, now)
     connection.execute(update(outbox).where(here).values(withdrawal=tombstone, bytes=len(tombstone)))
 

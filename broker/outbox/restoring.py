@@ -37,7 +37,7 @@ def restore(connection: Connection, life: Life, events: Iterable[CopiedEvent], n
     """Put in what is missing, as accepted and not relayed. `life` is the one that recovers."""
     result = Restored()
     read = {event.event_id: (event, Event.model_validate(json.loads(event.raw))) for event in events}  # the last line of an id counts
-    ids = sorted(read)
+    ids = sorted(read, key=lambda event_id: (read[event_id][1].time, read[event_id][1].sequence))  # as they were accepted
     for start in range(0, len(ids), _AT_ONCE):
         part = {event_id: read[event_id] for event_id in ids[start : start + _AT_ONCE]}
         known, taken = _standing(connection, part)
