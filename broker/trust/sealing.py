@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from jwcrypto import jwe, jwk
 from jwcrypto.common import JWException
@@ -19,9 +20,11 @@ from pydantic import TypeAdapter, ValidationError
 from broker.settings.model import House, Settings
 from broker.trust.anchors import TrustStore
 from broker.trust.keys import read_certificates, read_key
-from broker.trust.signing import b64url
+from broker.trust.signing import b64url, unb64url
 from schemas.errors import ContentError, DistrustError, Problem, SettingsError, UnavailableError
+from schemas.limits import PROBLEMS
 from schemas.names import Party, house_of
+from schemas.strict_json import parse
 
 TO_HOUSE = ["ECDH-ES+A256KW", "A256GCM"]
 TO_POST = ["dir", "A256GCM"]
@@ -89,13 +92,13 @@ class DecryptionKeys:
         """
         found = jwe.JWE(algs=TO_HOUSE)
         try:
+            header = _header(token, TO_HOUSE)
             found.deserialize(token)
-            header = found.jose_header
             key = self._keys.get(str(header.get("kid")))
             if key is not None:
                 found.decrypt(key)
                 return bytes(found.payload), str(header.get("cty"))
-        except (JWException, ValueError, KeyError, TypeError, AttributeError):
+        except (JWException, ContentError, ValueError, KeyError, TypeError, AttributeError):
             raise ContentError("sealed-broken", "the data does not decrypt with the key that it names", field="data.jwe") from None
         text = "it is encrypted to a key that this house does not have: add it to house.encryption, then it is tried again"
         raise UnavailableError("sealed-key-unknown", text, value=header.get("kid"))
@@ -115,11 +118,24 @@ def unseal_problems(sealed: str, reply_key: bytes | None) -> tuple[Problem, ...]
     """Read reasons; where they cannot be read (another key, a key lost with the outbox) that itself is the one reason told."""
     token = jwe.JWE(algs=TO_POST)
     try:
+        _header(sealed, TO_POST)
         token.deserialize(sealed, key=_symmetric(reply_key or b""))
-        return _PROBLEMS.validate_json(token.payload)
-    except (JWException, ValidationError, ValueError, TypeError):
+        return _PROBLEMS.validate_json(token.payload)[:PROBLEMS]
+    except (JWException, ContentError, ValidationError, ValueError, TypeError):
         text = "the house's reasons are encrypted under a key that this outbox does not hold: ask the house"
         return (Problem(code="reasons-unreadable", text=text),)
+
+
+def _header(token: str, algorithms: list[str]) -> dict[str, Any]:
+    """Read the protected header by the rules of strict JSON, before the library does in its own way; ContentError for what is not ours.
+
+    `zip` would have a few kilobytes unpack to whatever fits, before anyone looks at a limit.
+    """
+    content = unb64url(token.partition(".")[0])
+    header = parse(content or b"")
+    if [header.get("alg"), header.get("enc")] != algorithms or "zip" in header or "crit" in header:
+        raise ContentError("sealed-broken", "not the algorithms of the protocol, or more than them", field="data.jwe")
+    return header
 
 
 def _symmetric(key: bytes) -> jwk.JWK:

@@ -19,6 +19,7 @@ from tests.attacks.live.secrets import attack_secrets
 from tests.attacks.live.texts import attack_with_texts
 from tests.attacks.live.trust import attack_trust
 from tests.attacks.opening.certificates import attack_with_certificates
+from tests.attacks.opening.encrypted import attack_encrypted
 from tests.attacks.opening.limits import attack_limits
 from tests.attacks.opening.run import attack_opening
 from tests.attacks.rows import Row
@@ -83,6 +84,11 @@ FAMILIES: tuple[Family, ...] = (
         "certificates",
         "certificates that must not speak, and revocations that must not be forgotten",
         lambda run: attack_with_certificates(run.scale.times),
+    ),
+    Family(
+        "encrypted",
+        "data encrypted to a house, changed on its way and by its sender",
+        lambda run: attack_encrypted(run.scale.flood * 2, run.seed),
     ),
     Family("limits", "each limit of the protocol, one below it, on it, and one past it", lambda _: attack_limits()),
     Family(

@@ -26,6 +26,7 @@ from tests.unit.trust.certificates import header_of, root, signed
 FAMILY = "trust"
 EXPORT = EventType.EXPORT_DECLARATION.value
 POST = Party("tj", "panji-poyon")
+GHOST = Party("tj", "ghost")  # a post that is none: a true one would notice that somebody is believed in its name, and stop
 CHANGES = (
     *(changes.body_bits, changes.body_pieces, changes.gzip_tricks, changes.header_values, changes.jws_characters, changes.jws_bits),
     *(company.moved, company.dropped, company.reordered, company.under_another_signature, company.digests_put_right),
@@ -59,13 +60,13 @@ def _bring(ground: Ground, one: Try, signer: Identity, source: Party = POST, tim
 def _control(ground: Ground) -> bool:
     """Pin a forger's authority in the house of af for a moment: his declaration must be seen to get in."""
     forger = root("forger", since=datetime(2020, 1, 1, tzinfo=UTC), until=datetime(2040, 1, 1, tzinfo=UTC))
-    maker = Maker(forger, forger, POST, datetime.now(UTC))
+    maker = Maker(forger, forger, GHOST, datetime.now(UTC))
     place = ground.af.directory / "trust" / "tj" / "anchor.pem"
     honest = place.read_bytes()
     with ground.told("af-customs", "anchor.taken"):
         replace_file(place, forger.pem)
     one = Try("control")
-    _bring(ground, one, maker.rightful())
+    _bring(ground, one, maker.rightful(), GHOST)
     query = "SELECT count(*) FROM declaration WHERE registration_number LIKE 'FORGED-control%'"
     wait_for("the forger gets in", lambda: ground.world.rows(ground.af, query) == [(1,)])
     walk(ground.world, [one], ground.excused)

@@ -23,6 +23,7 @@ from broker.trust.signing import b64url, unb64url
 from schemas.errors import ContentError, Problem, SettingsError, UnavailableError
 from schemas.event import Event, new_epoch, new_id, new_salt, utc_text
 from schemas.examples import export
+from schemas.limits import PROBLEMS
 from schemas.names import Party
 from schemas.sealed import SEALED_SCHEMA, plaintext_digest, write_plaintext
 
@@ -175,3 +176,44 @@ def test_a_certificate_that_does_not_serve_for_encryption_is_refused_by_name(des
     stranger = create_authority(tmp_path / "pki", "af").create_encryption(HOUSE)
     with pytest.raises(SettingsError, match="path"):
         Recipient.load(stranger.certificate, HOUSE, desk.trust, now)
+
+
+def _token(desk: Desk, content: bytes, **header: Any) -> str:
+    """A JWE to the house with any header, made by hand."""
+    from jwcrypto import jwe as other  # noqa: PLC0415  what the house itself decrypts with
+
+    said = {"alg": "ECDH-ES+A256KW", "enc": "A256GCM", "kid": desk.recipient.key_id, "cty": "application/json"} | header
+    return str(other.JWE(content, recipient=desk.recipient.key, protected=json.dumps(said)).serialize(compact=True))
+
+
+def test_what_unpacks_before_anyone_looks_at_a_limit_is_refused(desk: Desk) -> None:
+    assert desk.keys.decrypt(_token(desk, b"plain")) == (b"plain", "application/json")
+    with pytest.raises(ContentError) as caught:
+        desk.keys.decrypt(_token(desk, bytes(50_000_000), zip="DEF"))
+    assert caught.value.code == "sealed-broken"
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        b'{"alg":"ECDH-ES+A256KW","enc":"A256GCM","x":' + b"[" * 300_000 + b"]" * 300_000 + b"}",
+        b'{"alg":"dir","alg":"ECDH-ES+A256KW","enc":"A256GCM"}',
+        b'{"alg":"ECDH-ES+A256KW","enc":"A256GCM","crit":["exp"]}',
+        b'{"alg":"PBES2-HS256+A128KW","enc":"A256GCM","p2c":2000000000,"p2s":"AAAA"}',
+        b'{"alg":"ECDH-ES+A256KW","enc":["A256GCM"]}',
+        b"[]",
+        b"",
+        b"\xff",
+    ],
+)
+def test_a_header_outside_the_protocol_is_broken_for_the_house_and_unreadable_for_the_post(desk: Desk, header: bytes) -> None:
+    token = f"{b64url(header)}.AAAA.AAAA.AAAA.AAAA"
+    with pytest.raises(ContentError) as caught:
+        desk.keys.decrypt(token)
+    assert caught.value.code == "sealed-broken"
+    assert [problem.code for problem in unseal_problems(token, bytes(32))] == ["reasons-unreadable"]
+
+
+def test_no_more_reasons_are_read_than_an_answer_may_hold() -> None:
+    sealed = seal_problems(REASONS * 50, bytes(32))
+    assert len(unseal_problems(sealed, bytes(32))) == PROBLEMS
