@@ -27,6 +27,7 @@ from consumers.answers import LEGAL_BASIS, PURPOSE
 from consumers.clock import Clock
 from consumers.closing_tables import closing, closing_stream
 from consumers.patience import patiently
+from consumers.retention import archived_in
 from consumers.tables import inbox
 from schemas.closing import Line, Told, compare, digest_text, tell
 from schemas.content import validate
@@ -154,7 +155,9 @@ def _differences(connection: Connection, stated: Stated) -> Iterator[ManifestDif
         return
     for stream in stated.manifest.streams:
         if stream.blocks:
-            yield from compare(stream, _lines(connection, stated.route, stream), {})
+            first, last = stream.blocks[0].first, stream.blocks[-1].last
+            archived = archived_in(connection, stated.route.source.urn, stream.type.value, stream.epoch, first, last)
+            yield from compare(stream, _lines(connection, stated.route, stream), archived)
 
 
 def _lines(connection: Connection, route: Route, stream: ManifestStream) -> Iterator[Line]:

@@ -36,3 +36,16 @@ closing_stream = Table(
     Column("first", big(), nullable=False, comment="of the sequences that it compared"),
     Column("last", big(), nullable=False),
 )
+
+archived_block = Table(
+    "archived_block",
+    metadata,
+    Column("source", name(100), primary_key=True),
+    Column("type", name(60), primary_key=True),
+    Column("epoch", name(16), primary_key=True),
+    Column("first", big(), primary_key=True, autoincrement=False, comment="of the sequences whose rows are in the archive only"),
+    Column("last", big(), nullable=False),
+    Column("digest", digest(), nullable=False, comment="over their lines, as a manifest states it"),
+    Column("file", words(), nullable=False),
+    Column("archived_at_utc", Instant(), nullable=False),
+)

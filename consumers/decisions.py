@@ -5,21 +5,31 @@ Pure: what the inbox knows is an argument.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from types import MappingProxyType
 
 from broker.bundle.open import OpenEvent
 from broker.bundle.sealed import is_sealed, unseal
 from broker.trust.sealing import DecryptionKeys
 from consumers.context import ReceivedEvent
-from consumers.inbox import Known
+from consumers.inbox import Known, Place
 from consumers.opening import Arrival
 from schemas.content import content_digest, validate
 from schemas.errors import ContentError, Problem
 from schemas.event import Event
 from schemas.names import Party
 from schemas.sealed import Plaintext
+
+Stream = tuple[str, str, str]  # source, type, epoch
+NOTHING_PRUNED: Mapping[Stream, int] = MappingProxyType({})
+
+
+def is_pruned(place: Place, marks: Mapping[Stream, int]) -> bool:
+    """Whether a place is one of those whose events are in the archive only."""
+    source, _, kind, epoch, sequence = place
+    return sequence <= marks.get((source, kind, epoch), 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +49,11 @@ class Sorted:
     conflicts: tuple[Conflict, ...]
 
 
-def sort_out(opened: Sequence[Arrival], known: Sequence[Known]) -> Sorted:
-    """Tell fresh arrivals from those that came before (in the inbox or earlier in this batch) and from contradictions."""
+def sort_out(opened: Sequence[Arrival], known: Sequence[Known], marks: Mapping[Stream, int] = NOTHING_PRUNED) -> Sorted:
+    """Tell fresh arrivals from those that came before (in the inbox or earlier in this batch) and from contradictions.
+
+    `marks`: up to where streams are in the archive only. What is unknown there came before and was finished: it is not loaded again.
+    """
     digests = {row.event_id: row.digest for row in known}
     places = {row.place: row.event_id for row in known}
     fresh: list[Arrival] = []
@@ -59,6 +72,9 @@ def sort_out(opened: Sequence[Arrival], known: Sequence[Known]) -> Sorted:
             text = f"this place of the stream is taken by event {holder}"
             problem = Problem(code="sequence-conflict", text=text, field="sequence", value=str(place[-1]))
             conflicts.append(Conflict(arrival, problem))
+        elif is_pruned(place, marks):
+            text = "its place in the stream was agreed and archived long ago: it is not taken in again"
+            conflicts.append(Conflict(arrival, Problem(code="event-pruned", text=text, field="sequence", value=str(place[-1]))))
         else:
             digests[event_id] = arrival.opened.digest
             places[place] = event_id

@@ -12,6 +12,7 @@ from broker.amqp import connect
 from broker.daemon import supervise
 from broker.freshness import Freshness
 from broker.operations.expiries import ExpiryWatch, of_house
+from broker.operations.prune import look_each_hour
 from broker.ports import Broker
 from broker.settings.code_lists import apply_lists
 from broker.settings.model import House, Settings
@@ -24,6 +25,7 @@ from consumers.database import open_engine
 from consumers.migrations import make_ready
 from consumers.patience import patiently
 from consumers.pipeline import Pipeline
+from consumers.pruning import prune_house
 from consumers.registry import Consumer, load_consumer
 from consumers.telling import CrlTeller
 from consumers.worker import Worker
@@ -59,6 +61,8 @@ def run_house(settings: Settings, stop: threading.Event, *, trust_clock: bool = 
         fresh = Freshness(trust, signer.identity, house, lambda renewed: _sign_with(renewed, signer, brokers), [teller.look])
         workers["trust"] = lambda: fresh.run(stop)
         workers["expiries"] = lambda: ExpiryWatch(lambda now: of_house(settings, house, trust, now)).run(stop)
+        if settings.retention.archive is not None:
+            workers["retention"] = lambda: look_each_hour(lambda: prune_house(settings, engine), stop)
         supervise(workers, stop)
         log.info("house.stopped", country=settings.country)
     finally:

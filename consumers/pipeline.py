@@ -21,7 +21,7 @@ from consumers.answers import Answered
 from consumers.clock import Clock, now_utc
 from consumers.context import Declined, ReceivedEvent
 from consumers.database import is_away, is_repeated_key
-from consumers.decisions import Conflict, Sorted, check, readable, sort_out
+from consumers.decisions import NOTHING_PRUNED, Conflict, Sorted, check, readable, sort_out
 from consumers.handling import run_handler
 from consumers.inbox import InboxRow, Known
 from consumers.opening import Arrival, InHand, Opened, open_deliveries
@@ -111,7 +111,9 @@ class Pipeline:
 
     def _decide(self, connection: Connection, arrivals: Sequence[Arrival]) -> tuple[list[Known], Sorted, list[InboxRow]]:
         known = inbox.look_up(connection, [arrival.id for arrival in arrivals], (arrival.place for arrival in arrivals))
-        found = sort_out(arrivals, known)
+        # What the inbox does not know may be a pruned event that comes again: one look at a row or two per batch.
+        strange = {arrival.place[3] for arrival in arrivals} if len(known) < len(arrivals) else set()
+        found = sort_out(arrivals, known, streams.watermarks(connection, strange) if strange else NOTHING_PRUNED)
         return known, found, self._load(connection, found.fresh)
 
     def _load(self, connection: Connection, fresh: Sequence[Arrival]) -> list[InboxRow]:

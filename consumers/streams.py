@@ -21,6 +21,13 @@ def note(connection: Connection, streams: Iterable[Stream], now_utc: datetime) -
     insert_missing(connection, stream, rows)
 
 
+def watermarks(connection: Connection, epochs: Iterable[str]) -> dict[Stream, int]:
+    """Up to where the streams of these epochs are in the archive only; those of which nothing is, are left out."""
+    query = select(stream.c.source, stream.c.type, stream.c.epoch, stream.c.pruned_to)
+    rows = connection.execute(query.where(stream.c.epoch.in_(sorted(epochs)), stream.c.pruned_to > 0))
+    return {(row.source, row.type, row.epoch): row.pruned_to for row in rows}
+
+
 def streams_of(connection: Connection, source: str) -> list[tuple[str, str]]:
     """Type and epoch of each stream of a post (URN), in the order in which its epochs were first seen."""
     query = select(stream.c.epoch, stream.c.type, stream.c.first_seen_utc).where(stream.c.source == source)

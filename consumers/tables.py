@@ -48,6 +48,7 @@ stream = Table(
     Column("epoch", name(16), primary_key=True),
     Column("type", name(60), primary_key=True),
     Column("first_seen_utc", Instant(), nullable=False),
+    Column("pruned_to", big(), nullable=False, server_default=text("0"), comment="up to here the events are in the archive only"),
 )
 
 evidence = Table(

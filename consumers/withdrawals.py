@@ -21,10 +21,12 @@ from consumers import held, inbox, parked
 from consumers.answers import Answered
 from consumers.clock import Clock
 from consumers.database import insert_missing, is_away, is_repeated_key
+from consumers.decisions import is_pruned
 from consumers.evidence import EvidenceRow, write_evidence
 from consumers.inbox import InboxRow, Known, Place
 from consumers.patience import patiently
 from consumers.pipeline import SAME_KEY_ATTEMPTS
+from consumers.streams import watermarks
 from consumers.tables import withdrawal
 from schemas.content import validate
 from schemas.control import Withdrawal
@@ -104,6 +106,9 @@ def take_withdrawal(connection: Connection, opened: OpenEvent, said: Withdrawal,
     source = opened.event.source
     place = (source, opened.event.destination, said.type.value, said.epoch, said.sequence)
     met = decide(said, digest, place, inbox.look_up(connection, [said.id], [place]))
+    if met is Meeting.NOTHING and is_pruned(place, watermarks(connection, [said.epoch])):
+        text = "the event was finished, agreed and archived long ago: there is nothing to withdraw"
+        raise ConflictError("event-pruned", text, field="sequence", value=said.sequence)
     problem = Problem(code="withdrawn", text=f"withdrawn by its sender: {said.reason}")
     if met is Meeting.NOTHING:
         row = InboxRow(

@@ -6,7 +6,7 @@ What each part does stands in its own place: `sources.directory`, `intake`, `bro
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 
 import structlog
@@ -15,6 +15,7 @@ from broker.amqp import connect
 from broker.daemon import supervise
 from broker.freshness import Freshness
 from broker.operations.expiries import ExpiryWatch, of_post
+from broker.operations.prune import look_each_hour
 from broker.outbox.store import Outbox
 from broker.relay.relay import Relay
 from broker.settings.code_lists import apply_lists
@@ -24,6 +25,7 @@ from broker.trust.keys import Identity, own_identity
 from producers.formats.registry import load_formats
 from producers.intake import Intake
 from producers.life import keep_marked, mark, open_outbox
+from producers.pruning import prune_outbox
 from producers.sources.directory import WatchedDirectory, watch
 from schemas.errors import UnavailableError
 
@@ -45,15 +47,15 @@ def run_post(settings: Settings, name: str, stop: threading.Event) -> None:
         relay, trust = opened.enter_context(relay_of(settings, name, outbox))
         fresh = Freshness(trust, relay.identity, settings.posts[name], relay.sign_with, [keep_marked(settings, name, outbox, stop.set)])
         log.info("post.started", post=party.urn, epoch=outbox.epoch, watch=str(settings.posts[name].watch))
-        supervise(
-            {
-                "intake": lambda: watch(directory, stop, relay.wake),
-                "relay": lambda: relay_when_free(relay, stop),
-                "trust": lambda: fresh.run(stop),
-                "expiries": lambda: ExpiryWatch(lambda now: of_post(settings, name, trust, now)).run(stop),
-            },
-            stop,
-        )
+        workers: dict[str, Callable[[], None]] = {
+            "intake": lambda: watch(directory, stop, relay.wake),
+            "relay": lambda: relay_when_free(relay, stop),
+            "trust": lambda: fresh.run(stop),
+            "expiries": lambda: ExpiryWatch(lambda now: of_post(settings, name, trust, now)).run(stop),
+        }
+        if settings.retention.archive is not None:
+            workers["retention"] = lambda: look_each_hour(lambda: prune_outbox(settings, outbox), stop)
+        supervise(workers, stop)
     log.info("post.stopped", post=party.urn)
 
 

@@ -166,7 +166,10 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What the beginning of a reconciliation is decided by: up to where the house has answered each stream, and agreed for good."""
+    """What the beginning of a reconciliation is decided by: up to where the house has answered each stream, and agreed for good; and up
+    to where the events are in the archive only, and so can neither be stated nor sent again.
+    """
 
     answered: Mapping[StreamName, int]
     agreed_for_good: Mapping[StreamName, int]
+    pruned_to: Mapping[StreamName, int] = field(default_factory=dict)

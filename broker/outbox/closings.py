@@ -49,7 +49,11 @@ class ClosingLedger:
         """What a reconciliation's beginning is decided by. What was agreed less long ago than the house's horizon may be lost again."""
         before = None if horizon_seconds is None else self._clock() - timedelta(seconds=horizon_seconds)
         with reading(self._engine) as connection:
-            return Known(answered(connection, destination), agreed_to(connection, destination, before) if before else {})
+            return Known(
+                answered(connection, destination),
+                agreed_to(connection, destination, before) if before else {},
+                pruned_to(connection, destination),
+            )
 
     def answered(self, destination: str) -> Mapping[StreamName, int]:
         """Up to where the house has answered each stream without a hole."""
@@ -150,6 +154,12 @@ def agreed_to(connection: Connection, destination: str, before_utc: datetime | N
     query = query.where(closing_stream.c.destination == destination).group_by(closing_stream.c.type, closing_stream.c.epoch)
     if before_utc is not None:
         query = query.where(closing_stream.c.agreed_at_utc <= before_utc)
+    return {StreamName(event_type, epoch): last for event_type, epoch, last in connection.execute(query)}
+
+
+def pruned_to(connection: Connection, destination: str) -> dict[StreamName, int]:
+    """Up to where the events of each stream are in the archive only."""
+    query = select(stream.c.type, stream.c.epoch, stream.c.pruned_to).where(stream.c.destination == destination, stream.c.pruned_to > 0)
     return {StreamName(event_type, epoch): last for event_type, epoch, last in connection.execute(query)}
 
 

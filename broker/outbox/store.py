@@ -36,6 +36,7 @@ from broker.outbox.copy_lines import CopiedEvent
 from broker.outbox.engine import one_at_a_time, open_engine, writing
 from broker.outbox.engine import reading as reading_transaction
 from broker.outbox.migrations import upgrade
+from broker.outbox.pruning import Pruning
 from broker.outbox.restoring import Restored
 from broker.outbox.room import UNBOUNDED, Room
 from broker.outbox.second_copy import CopyPlace, SecondCopy
@@ -309,6 +310,16 @@ class Outbox:
         """When the last event of the current epoch was accepted; None where it has none yet."""
         with reading_transaction(self._engine) as connection:
             return reading.newest(connection, self._life.epoch)
+
+    @property
+    def source(self) -> Party:
+        """Whose outbox it is."""
+        return Party.of_urn(self._life.source)
+
+    @property
+    def pruning(self) -> Pruning:
+        """What of this outbox may leave it for the archive."""
+        return Pruning(self._engine, self.source, self._clock)
 
     @property
     def closings(self) -> ClosingLedger:

@@ -88,6 +88,7 @@ stream = Table(
     Column("type", Text, primary_key=True),
     Column("epoch", Text, primary_key=True),
     Column("last_sequence", BigInteger, nullable=False),
+    Column("pruned_to", BigInteger, nullable=False, server_default=text("0")),  # up to here the events are in the archive only
     # Numbers below, given in a time that a restored outbox forgot, of which no house knows the event.
     Column("holes", BigInteger, nullable=False, server_default=text("0")),
 )

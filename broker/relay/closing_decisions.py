@@ -45,6 +45,7 @@ def begin(account: Account, reason: str, everything: bool, known: Known, now: da
     streams = []
     for name, target in sorted(known.answered.items()):
         start = 1 if everything else block_of(known.agreed_for_good.get(name, 0) + 1)
+        start = max(start, known.pruned_to.get(name, 0) + 1)
         streams.append(StreamRun(type=name.type, epoch=name.epoch, start=start, target=target, done=min(start - 1, target)))
     return RunBegun(account.destination, reason, everything, tuple(streams[-MANIFEST_STREAMS:]), now)
 

@@ -171,6 +171,14 @@ class ClosingSettings(_Table):
     every_seconds: int = Field(strict=True, default=86_400, ge=1, le=31 * 86_400)
 
 
+class RetentionSettings(_Table):
+    """How long what is finished and agreed stays in the databases; then it is moved into the archive, block by block."""
+
+    archive: Path | None = Field(default=None, description="the archive's directory; without it nothing is ever removed")
+    settled_days: int = Field(strict=True, default=365, ge=1, le=36_500)
+    inbox_days: int = Field(strict=True, default=1_825, ge=1, le=36_500)
+
+
 class Settings(_Table):
     """One administration. Paths are absolute once loaded: in the file they are relative to its directory."""
 
@@ -186,6 +194,7 @@ class Settings(_Table):
     home: Home | None = None
     relay: RelaySettings = RelaySettings()
     closing: ClosingSettings = ClosingSettings()
+    retention: RetentionSettings = RetentionSettings()
     log_format: Literal["json", "console"] = "json"
 
     @property

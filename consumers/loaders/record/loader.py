@@ -8,10 +8,9 @@ from sqlalchemy import Connection, select
 
 from consumers.context import Batch, Context, ReceivedEvent
 from consumers.database import among, insert_rows
-from consumers.loaders.record.rows import crossing_row, declaration_row, item_row
+from consumers.loaders.record.rows import KINDS, crossing_row, declaration_row, item_row
 from consumers.loaders.record.tables import crossing_event, declaration, declaration_item
 from consumers.registry import consumer
-from consumers.tables import inbox
 from schemas.crossing import CrossingEvent
 from schemas.declarations import ExportDeclaration, ImportDeclaration, TransitDeclaration
 
@@ -29,10 +28,10 @@ def load_record(batch: Batch, context: Context) -> None:
     declarations = [event for event in batch.accepted if not isinstance(event.data, CrossingEvent)]
     new_declarations = _without_kept(declarations, _declarations_kept(context.transaction, declarations), context)
     new_crossings = _without_kept(crossings, _crossings_kept(context.transaction, crossings), context)
-    insert_rows(context.transaction, declaration, [declaration_row(event.id, event.data) for event in new_declarations])
+    insert_rows(context.transaction, declaration, [declaration_row(event.id, event.content, event.data) for event in new_declarations])
     items = [item_row(event.id, item) for event in new_declarations for item in event.data.items]
     insert_rows(context.transaction, declaration_item, items)
-    insert_rows(context.transaction, crossing_event, [crossing_row(event.id, event.data) for event in new_crossings])
+    insert_rows(context.transaction, crossing_event, [crossing_row(event.id, event.content, event.data) for event in new_crossings])
 
 
 def _refuse_implausible_instant(event: ReceivedEvent, context: Context) -> None:
@@ -45,21 +44,19 @@ def _refuse_implausible_instant(event: ReceivedEvent, context: Context) -> None:
 
 
 def _declarations_kept(connection: Connection, events: Sequence[ReceivedEvent]) -> dict[Key, bytes]:
-    query = select(declaration.c.reference, declaration.c.version, inbox.c.type, inbox.c.content)
-    joined = query.join(inbox, inbox.c.event_id == declaration.c.event_id)
-    rows = connection.execute(joined.where(among(connection, declaration.c.reference, _references(events)))) if events else ()
-    return {(row.reference, row.version): _content(row.type, row.content) for row in rows}
+    query = select(declaration.c.reference, declaration.c.version, declaration.c.kind, declaration.c.content)
+    rows = connection.execute(query.where(among(connection, declaration.c.reference, _references(events)))) if events else ()
+    return {(row.reference, row.version): _content(row.kind, row.content) for row in rows}
 
 
 def _crossings_kept(connection: Connection, events: Sequence[ReceivedEvent]) -> dict[Key, bytes]:
-    query = select(crossing_event.c.reference, inbox.c.type, inbox.c.content)
-    joined = query.join(inbox, inbox.c.event_id == crossing_event.c.event_id)
-    rows = connection.execute(joined.where(among(connection, crossing_event.c.reference, _references(events)))) if events else ()
-    return {(row.reference, 1): _content(row.type, row.content) for row in rows}
+    query = select(crossing_event.c.reference, crossing_event.c.content)
+    rows = connection.execute(query.where(among(connection, crossing_event.c.reference, _references(events)))) if events else ()
+    return {(row.reference, 1): _content("", row.content) for row in rows}
 
 
-def _content(event_type: str, content: bytes) -> bytes:
-    return event_type.encode() + bytes(content)
+def _content(kind: str, content: bytes) -> bytes:
+    return kind.encode() + bytes(content)
 
 
 def _references(events: Sequence[ReceivedEvent]) -> list[str]:
@@ -74,7 +71,7 @@ def _without_kept(events: Sequence[ReceivedEvent], kept: Mapping[Key, bytes], co
     contents = dict(kept)
     new: dict[Key, ReceivedEvent] = {}
     for event in events:
-        key, content = (event.reference, event.version), _content(event.type, event.content)
+        key, content = (event.reference, event.version), _content(KINDS.get(type(event.data), ""), event.content)
         if key not in contents:
             contents[key], new[key] = content, event
         elif contents[key] != content:

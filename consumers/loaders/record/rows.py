@@ -14,7 +14,7 @@ KINDS: dict[type[Declaration], str] = {ExportDeclaration: "export", ImportDeclar
 _EXPORT_OR_IMPORT: tuple[Any, ...] = (None, None, "[]", None, None, None, None, None, None, None)
 
 
-def declaration_row(event_id: str, value: Declaration) -> tuple[Any, ...]:
+def declaration_row(event_id: str, content: bytes, value: Declaration) -> tuple[Any, ...]:
     """One version of a declaration, for `tables.declaration`."""
     accepted = value.accepted_at
     return (
@@ -66,6 +66,7 @@ def declaration_row(event_id: str, value: Declaration) -> tuple[Any, ...]:
         _documents(value.previous_documents),
         json_text(value.extensions) if value.extensions else "{}",
         *(_transit_values(value) if isinstance(value, TransitDeclaration) else _EXPORT_OR_IMPORT),
+        content,
     )
 
 
@@ -110,7 +111,7 @@ def item_row(event_id: str, item: Item) -> tuple[Any, ...]:
     )
 
 
-def crossing_row(event_id: str, value: CrossingEvent) -> tuple[Any, ...]:
+def crossing_row(event_id: str, content: bytes, value: CrossingEvent) -> tuple[Any, ...]:
     """One crossing event, for `tables.crossing_event`."""
     part = value.part_quantity
     return (
@@ -137,6 +138,7 @@ def crossing_row(event_id: str, value: CrossingEvent) -> tuple[Any, ...]:
         value.control_result,
         value.reason,
         json_text(value.extensions) if value.extensions else "{}",
+        content,
     )
 
 

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from sqlalchemy import Boolean, Column, Date, ForeignKey, Index, SmallInteger, Table, UniqueConstraint
 
-from consumers.columns import Exact, Instant, document, identifier, name, words
+from consumers.columns import Exact, Instant, digest, document, identifier, name, words
 from consumers.tables import metadata
+
+CONTENT = "SHA-256 over the event's data in canonical JSON: what another event of the same name is compared with"
 
 
 def _amount(column: str) -> Column[object]:
@@ -79,6 +81,7 @@ declaration = Table(
     _amount("guarantee_amount"),
     Column("guarantee_currency", name(3)),
     Column("time_limit_on", Date),
+    Column("content", digest(), comment=CONTENT),
     UniqueConstraint("reference", "version", name="uq_declaration_version"),
     Index("ix_declaration_registration_number", "registration_number"),
 )
@@ -133,6 +136,7 @@ crossing_event = Table(
     Column("control_result", name(40)),
     Column("reason", words()),
     Column("extensions", document(), nullable=False),
+    Column("content", digest(), comment=CONTENT),
     UniqueConstraint("reference", name="uq_crossing_event_reference"),
     Index("ix_crossing_event_declaration_reference", "declaration_reference", "kind"),
 )
