@@ -92,6 +92,7 @@ def test_what_is_not_agreed_not_settled_or_under_question_stays(frontier: Fronti
     until(frontier, frontier.relay.quiet, seconds=1)
     frontier.house.fate = Fate.LOADED
     settled(frontier, 1_200, first=2)
+    frontier.house.fate = Fate.HELD  # and the first one stays so, however often it is asked for again
     frontier.clock.turn(timedelta(days=2).total_seconds())
     assert prune(frontier, tmp_path, days=1) == []  # never agreed
     ask(frontier)
