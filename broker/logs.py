@@ -31,7 +31,7 @@ def configure(log_format: Literal["json", "console"], level: str = "info") -> No
         processors=[*processors(), renderer],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
         logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
-        cache_logger_on_first_use=True,
+        cache_logger_on_first_use=level == "info",  # daemons only: a cached logger keeps its level for ever, whatever is configured later
     )
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_PlacesOnly("%(name)s %(levelname)s %(message)s"))

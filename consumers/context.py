@@ -44,11 +44,15 @@ class ReceivedEvent:
 
 @dataclass(frozen=True, slots=True)
 class Declined:
-    """What a handler decided against an event: REFUSED or HELD, and why; `surprise` where it raised instead of deciding."""
+    """What was decided against an event: REFUSED or HELD, and why; `surprise` where the handler raised instead of deciding.
+
+    `suspension`: the one that holds it, where nothing was decided at all.
+    """
 
     fate: Fate
     problems: tuple[Problem, ...]
     surprise: Surprise | None = None
+    suspension: str | None = None
 
 
 class Batch(Sequence[ReceivedEvent]):

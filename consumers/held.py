@@ -36,7 +36,7 @@ class HeldEvent:
     released: bool = False
 
 
-_COLUMNS = (
+COLUMNS = (
     held.c.event_id,
     held.c.released_by_order,
     inbox.c.source,
@@ -49,25 +49,52 @@ _COLUMNS = (
 )
 
 
+def event_of(row: Row[*tuple[Any, ...]]) -> HeldEvent:
+    """A held event from a row that has `COLUMNS`."""
+    problems = tuple(Problem(**problem) for problem in row.problems or ())
+    return HeldEvent(
+        event_id=row.event_id,
+        source=row.source,
+        digest=bytes(row.digest),
+        raw=bytes(row.raw),
+        received_at_utc=row.received_at_utc,
+        fate=Fate(row.fate),
+        problems=problems,
+        reply_key=row.reply_key,
+        released=row.released_by_order is not None,
+    )
+
+
 def next_attempt(attempts: int, now_utc: datetime) -> datetime | None:
     """When to try again after so many attempts (0: just held); None: it is left to a person."""
     return now_utc + PATIENCE[attempts] if attempts < len(PATIENCE) else None
 
 
-def hold(connection: Connection, queue: str, held_now: Sequence[tuple[str, Problem, Surprise | None]], now_utc: datetime) -> None:
-    """Write the held rows of events whose inbox rows were just written: (event id, why, what the handler raised)."""
+@dataclass(frozen=True, slots=True)
+class ToHold:
+    """An event to be held: why, what the handler raised where it did, and the suspension that holds it where one does."""
+
+    event_id: str
+    problem: Problem
+    surprise: Surprise | None = None
+    suspension: str | None = None
+
+
+def hold(connection: Connection, queue: str, held_now: Sequence[ToHold], now_utc: datetime) -> None:
+    """Write the held rows of events whose inbox rows were just written."""
     rows = [
         {
-            "event_id": event_id,
+            "event_id": one.event_id,
             "queue": queue,
-            "code": problem.code,
-            "problem": str(problem),
+            "code": one.problem.code,
+            "problem": str(one.problem),
             "attempts": 0,
-            "next_attempt_at_utc": next_attempt(0, now_utc),
+            "next_attempt_at_utc": next_attempt(0, now_utc) if one.suspension is None else None,
             "first_held_at_utc": now_utc,
-            **_told(surprise),
+            "suspension": one.suspension,
+            **_told(one.surprise),
         }
-        for event_id, problem, surprise in sorted(held_now, key=lambda each: each[0])
+        for one in sorted(held_now, key=lambda each: each.event_id)
     ]
     if rows:
         connection.execute(insert(held), rows)
@@ -75,7 +102,8 @@ def hold(connection: Connection, queue: str, held_now: Sequence[tuple[str, Probl
 
 def some_due(queue: str, now_utc: datetime) -> Exists:
     """Whether an event of this queue waits for its next attempt or its final receipt now; one step in an index."""
-    return exists().where(held.c.queue == queue, held.c.finished_at_utc.is_(None), held.c.next_attempt_at_utc <= now_utc)
+    due = (held.c.finished_at_utc.is_(None), held.c.next_attempt_at_utc <= now_utc, held.c.suspension.is_(None))
+    return exists().where(held.c.queue == queue, *due)
 
 
 def take_due(
@@ -86,16 +114,17 @@ def take_due(
     Their attempt is counted before it is made: an event that kills its worker is not tried for ever.
     """
     due = (
-        select(held.c.attempts, *_COLUMNS)
+        select(held.c.attempts, *COLUMNS)
         .join(inbox, inbox.c.event_id == held.c.event_id)
         .where(held.c.queue == queue, held.c.finished_at_utc.is_(None), held.c.next_attempt_at_utc <= now_utc)
+        .where(held.c.suspension.is_(None))  # what a suspension holds is nobody's to try before that ends
         .order_by(held.c.event_id)
         .limit(limit)
         .with_for_update(of=held, skip_locked=True)
     )
-    taken = []
+    taken: list[HeldEvent] = []
     for row in connection.execute(due if among is None else due.where(among)):
-        event = _event(row)
+        event = event_of(row)
         later = now_utc + ANSWER_AGAIN if event.fate.final else next_attempt(row.attempts + 1, now_utc)
         attempts = row.attempts + (0 if event.fate.final else 1)
         connection.execute(update(held).where(held.c.event_id == row.event_id).values(attempts=attempts, next_attempt_at_utc=later))
@@ -105,8 +134,8 @@ def take_due(
 
 def read(connection: Connection, event_ids: Sequence[str]) -> list[HeldEvent]:
     """Those of these events that are held or were, in the order of their ids; nothing is taken."""
-    query = select(*_COLUMNS).join(inbox, inbox.c.event_id == held.c.event_id).where(held.c.event_id.in_(event_ids))
-    return [_event(row) for row in connection.execute(query.order_by(held.c.event_id))]
+    query = select(*COLUMNS).join(inbox, inbox.c.event_id == held.c.event_id).where(held.c.event_id.in_(event_ids))
+    return [event_of(row) for row in connection.execute(query.order_by(held.c.event_id))]
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,21 +186,6 @@ def finish(connection: Connection, event_ids: Sequence[str], now_utc: datetime) 
         connection.execute(statement.values(finished_at_utc=now_utc, next_attempt_at_utc=None))
 
 
-def _event(row: Row[*tuple[Any, ...]]) -> HeldEvent:
-    problems = tuple(Problem(**problem) for problem in row.problems or ())
-    return HeldEvent(
-        event_id=row.event_id,
-        source=row.source,
-        digest=bytes(row.digest),
-        raw=bytes(row.raw),
-        received_at_utc=row.received_at_utc,
-        fate=Fate(row.fate),
-        problems=problems,
-        reply_key=row.reply_key,
-        released=row.released_by_order is not None,
-    )
-
-
 def withdraw(connection: Connection, event_id: str, problem: Problem, now_utc: datetime) -> bool:
     """Its sender withdraws it: REFUSED for good; False where it is decided already. Whoever tries it at this moment goes before."""
     if lock(connection, event_id, wait=True) is None:
@@ -179,7 +193,7 @@ def withdraw(connection: Connection, event_id: str, problem: Problem, now_utc: d
     refused = update(inbox).where(inbox.c.event_id == event_id, inbox.c.fate == Fate.HELD.value)
     values = {"fate": Fate.REFUSED.value, "problems": [problem.model_dump(exclude_none=True)], "decided_at_utc": now_utc}
     connection.execute(refused.values(values))
-    answered = {"code": problem.code, "problem": str(problem), "next_attempt_at_utc": now_utc + ANSWER_AGAIN}
+    answered = {"code": problem.code, "problem": str(problem), "next_attempt_at_utc": now_utc + ANSWER_AGAIN, "suspension": None}
     connection.execute(update(held).where(held.c.event_id == event_id).values(answered))
     return True
 

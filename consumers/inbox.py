@@ -49,7 +49,8 @@ class InboxRow:
     content: bytes | None
     reply_key: bytes | None
     raw: bytes
-    surprise: Surprise | None = None  # for the held row: the inbox says no more than the sender learns
+    surprise: Surprise | None = None  # for the held row, as `suspension`: the inbox says no more than the sender learns
+    suspension: str | None = None
 
 
 _COLUMNS = (

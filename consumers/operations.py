@@ -12,9 +12,11 @@ from sqlalchemy.exc import DBAPIError
 
 from broker.clocks import STEP, watch_seconds
 from broker.operations.contributions import Attention, Reading, Step, database_exists
+from broker.operations.suspensions import Listed, reading_of
 from broker.operations.trails import Trail
 from broker.settings.model import Settings
-from consumers import known_posts, migrations
+from broker.suspension import Direction
+from consumers import known_posts, migrations, suspensions
 from consumers.database import is_away, open_engine
 from consumers.loaders.record.tables import declaration
 from consumers.review.observing import observe_held, observe_orders, observe_parked, steps_of_orders, trail_of_house
@@ -65,6 +67,7 @@ def observe(settings: Settings) -> Iterator[Reading]:
             *_fates(connection, subject),
             *observe_held(connection, subject, now),
             *observe_parked(connection, subject),
+            *_suspensions(connection, subject, now),
             *observe_orders(connection, subject, now),
             *_holes(connection),
             *_clocks(connection, settings, datetime.now(UTC)),
@@ -78,6 +81,16 @@ def _fates(connection: Connection, subject: str) -> Iterator[Reading]:
     for fate in (Fate.LOADED, Fate.REFUSED):
         yield Reading(subject, fate.value.lower(), int(counted.get(fate.value, (0, 0))[0]), "events")
     yield Reading(subject, "duplicates", sum(int(duplicates) for _, duplicates in counted.values()), "events")
+
+
+def _suspensions(connection: Connection, subject: str, now_utc: datetime) -> Iterator[Reading]:
+    for one in suspensions.read(connection):
+        events = suspensions.holding(connection, one.id)
+        if one.in_force(now_utc):
+            yield reading_of(Listed(Direction.INTAKE, subject, one, events), now_utc)
+        elif events:
+            advice = f"{one.scope}: suspension {one.id} has ended; they are taken up by themselves while the house runs"
+            yield Reading(subject, "suspended intake", events, "events", Attention.WATCH, advice)
 
 
 def _holes(connection: Connection) -> Iterator[Reading]:

@@ -16,13 +16,14 @@ from sqlalchemy import Connection, Engine
 from broker.bundle.open import Expected
 from broker.trust.anchors import TrustStore
 from broker.trust.sealing import NO_KEYS, DecryptionKeys
-from consumers import evidence, held, inbox, parked, streams
+from consumers import evidence, held, inbox, parked, streams, suspensions
 from consumers.answers import Answered
 from consumers.clock import Clock, now_utc
 from consumers.context import Declined, ReceivedEvent
 from consumers.database import is_away, is_repeated_key
 from consumers.decisions import NOTHING_PRUNED, Conflict, Sorted, check, readable, sort_out
 from consumers.handling import run_handler
+from consumers.held import ToHold
 from consumers.inbox import InboxRow, Known
 from consumers.opening import Arrival, InHand, Opened, open_deliveries
 from consumers.parked import Parking, parking_of_event
@@ -119,17 +120,21 @@ class Pipeline:
     def _load(self, connection: Connection, fresh: Sequence[Arrival]) -> list[InboxRow]:
         """Validate the fresh ones, run the handler over those that are sound, and give the inbox rows of all."""
         declined: dict[str, Declined] = {}
-        events: list[ReceivedEvent] = []
+        sound: dict[str, ReceivedEvent] = {}
         reply_keys: dict[str, bytes] = {}
+        suspended = suspensions.read(connection) if fresh else ()
         for arrival in fresh:
             try:
                 said = readable(arrival.opened.event, self.keys)
                 reply_keys[arrival.id] = said.reply_key
-                events.append(check(arrival.opened, said, arrival.evidence.received_at_utc))
+                sound[arrival.id] = check(arrival.opened, said, arrival.evidence.received_at_utc)
             except (ContentError, UnavailableError) as error:  # what is away is a decryption key: held until an operator adds it
                 fate = Fate.REFUSED if isinstance(error, ContentError) else Fate.HELD
                 declined[arrival.id] = Declined(fate, error.problems)
-        sound = {event.id: event for event in events}
+            covered_by = suspensions.covering(suspended, arrival.opened.event.source, arrival.opened.event.type)
+            if covered_by is not None:  # then nothing is decided, a refusal neither
+                declined[arrival.id] = Declined(Fate.HELD, (suspensions.PROBLEM,), suspension=covered_by)
+        events = [event for event in sound.values() if event.id not in declined]
         events.sort(key=lambda event: (event.reference, event.version, event.id))
         declined.update(run_handler(connection, self.consumer, events))
         return [
@@ -141,7 +146,7 @@ class Pipeline:
         fresh = {arrival.evidence.bundle_digest: arrival.evidence for arrival in found.fresh}
         evidence.write_evidence(connection, fresh.values())
         inbox.write_rows(connection, rows, moment)
-        held_now = [(row.event_id, row.problems[0], row.surprise) for row in rows if row.fate is Fate.HELD]
+        held_now = [ToHold(row.event_id, row.problems[0], row.surprise, row.suspension) for row in rows if row.fate is Fate.HELD]
         held.hold(connection, self.consumer.queue, held_now, moment)
         inbox.count_duplicates(connection, (arrival.id for arrival in found.again))
         conflicts = [_parking_of_conflict(conflict.arrival, conflict.problem) for conflict in found.conflicts]
@@ -149,8 +154,11 @@ class Pipeline:
         parked.close_loaded(connection, [arrival.id for arrival in (*found.fresh, *found.again)], moment)
 
     def _report(self, found: Sorted, rows: Sequence[InboxRow]) -> None:
+        suspended = sum(row.suspension is not None for row in rows)
+        if suspended:
+            log.info("events.suspended", queue=self.consumer.queue, events=suspended)
         for row in rows:
-            if row.fate is not Fate.LOADED:
+            if row.fate is not Fate.LOADED and row.suspension is None:
                 log.warning(f"event.{row.fate.value.lower()}", queue=self.consumer.queue, event_id=row.event_id, code=row.problems[0].code)
         for conflict in found.conflicts:
             log.warning("event.parked", queue=self.consumer.queue, event_id=conflict.arrival.id, code=conflict.problem.code)
@@ -187,6 +195,7 @@ def _inbox_row(arrival: Arrival, event: ReceivedEvent | None, declined: Declined
         reply_key=reply_key,
         raw=arrival.opened.raw,
         surprise=None if declined is None else declined.surprise,
+        suspension=None if declined is None else declined.suspension,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -9,7 +10,7 @@ import structlog
 from sqlalchemy import ColumnElement, Connection
 
 from broker.bundle.open import OpenEvent
-from consumers import held, inbox, parked
+from consumers import held, inbox, parked, suspensions
 from consumers.answers import Answered
 from consumers.context import Declined
 from consumers.database import is_away
@@ -65,6 +66,43 @@ def try_again(pipeline: Pipeline, among: ColumnElement[bool] | None = None) -> R
     return Retried(answers, len(taken))
 
 
+def resume(pipeline: Pipeline) -> Retried:
+    """Take up some of what a suspension that has ended had held, in one transaction; ask again until `tried` is 0."""
+
+    def take() -> tuple[list[HeldEvent], int, list[str]]:
+        with pipeline.engine.begin() as connection:
+            taken, touched = suspensions.take_up(connection, pipeline.consumer.queue, pipeline.clock(), ATTEMPTS_AT_ONCE)
+            return taken, touched, [] if touched else suspensions.note_drained(connection, pipeline.clock())
+
+    taken, touched, drained = patiently(take, pipeline.engine, pipeline.stop)
+    for suspension_id in drained:
+        log.info("intake.resumed", suspension=suspension_id)
+    answers, troubled = patiently(lambda: _attempt_together(pipeline, taken), pipeline.engine, pipeline.stop) if taken else ([], [])
+    answers += [answer for event in troubled if (answer := _attempt(pipeline, event)) is not None]
+    return Retried(answers, touched)
+
+
+def _attempt_together(pipeline: Pipeline, taken: Sequence[HeldEvent]) -> tuple[list[Answered], list[HeldEvent]]:
+    """Try them one by one in one transaction, so that many cost little; gives those that broke something apart, to be tried alone."""
+    answers: list[Answered] = []
+    troubled: list[HeldEvent] = []
+    with pipeline.engine.begin() as connection:
+        for event in taken:
+            try:
+                with connection.begin_nested():
+                    # PostgreSQL: one who looked for the same events at the same moment may still have it locked, though we took it.
+                    answer = _try_one(pipeline, connection, event, wait=True)
+            except _Overtaken:
+                continue
+            except Exception as error:
+                if is_away(error):
+                    raise
+                troubled.append(event)
+            else:
+                answers += [answer] if answer is not None else []
+    return answers, troubled
+
+
 class _Overtaken(Exception):
     """Another process has decided about the event in the meantime: what this attempt wrote is rolled back."""
 
@@ -87,8 +125,8 @@ def _attempt(pipeline: Pipeline, event: HeldEvent) -> Answered | None:
     return None
 
 
-def _try_one(pipeline: Pipeline, connection: Connection, event: HeldEvent) -> Answered | None:
-    locked = held.lock(connection, event.event_id)
+def _try_one(pipeline: Pipeline, connection: Connection, event: HeldEvent, *, wait: bool = False) -> Answered | None:
+    locked = held.lock(connection, event.event_id, wait=wait)
     if locked is None:
         return None
     released = locked.released_by_order is not None

@@ -14,6 +14,8 @@ metadata = MetaData(
     naming_convention={"ix": "ix_%(table_name)s_%(column_0_name)s", "uq": "uq_%(table_name)s_%(column_0_name)s", "pk": "pk_%(table_name)s"}
 )
 
+HELD_BY = "suspension IS NOT NULL AND finished_at_utc IS NULL"
+
 inbox = Table(
     "inbox",
     metadata,
@@ -90,6 +92,8 @@ held = Table(
     Column("first_held_at_utc", Instant(), nullable=False),
     Column("released_by_order", big(), comment="review_order.number: a person decided that no rule holds it any more"),
     Column("finished_at_utc", Instant(), comment="when the broker confirmed the final receipt"),
+    Column("suspension", name(12), comment="suspension.id: not tried before that ends"),
+    Index("ix_held_suspension", "suspension", "queue", "event_id", postgresql_where=text(HELD_BY), sqlite_where=text(HELD_BY)),
     Index(
         "ix_held_due",
         "queue",
@@ -97,6 +101,24 @@ held = Table(
         postgresql_where=text("finished_at_utc IS NULL"),
         sqlite_where=text("finished_at_utc IS NULL"),
     ),
+)
+
+suspension = Table(
+    "suspension",
+    metadata,
+    Column("id", name(12), primary_key=True),
+    Column("partner", name(2), comment="null: any, as `post` and `type`"),
+    Column("post", name(40)),
+    Column("type", name(60)),
+    Column("reason", words(), nullable=False),
+    Column("begun_by", words(), nullable=False),
+    Column("begun_at_utc", Instant(), nullable=False),
+    Column("until_utc", Instant(), comment="null: until somebody ends it"),
+    Column("ended_at_utc", Instant()),
+    Column("ended_by", words()),
+    Column("end_reason", words()),
+    Column("drained_at_utc", Instant(), comment="when it had ended and held nothing any more"),
+    Index("ix_suspension_open", "id", postgresql_where=text("drained_at_utc IS NULL"), sqlite_where=text("drained_at_utc IS NULL")),
 )
 
 withdrawal = Table(

@@ -19,7 +19,7 @@ from consumers.delivering import Outgoing
 from consumers.opening import InHand
 from consumers.patience import patiently
 from consumers.pipeline import Pipeline
-from consumers.retrying import try_again
+from consumers.retrying import resume, try_again
 from consumers.review.carrying import Duty
 from consumers.review.doors import ConsumerDoor
 from consumers.suspects import take_in_carefully
@@ -60,6 +60,7 @@ class Worker:
         self._subscriptions: dict[str, Subscription] = {}
         self._waiting: deque[InHand] = deque()
         self._look_at = 0.0
+        self._resuming = False
         self._duty = Duty(pipeline.engine, pipeline.stop, pipeline.clock, (pipeline.consumer.queue, self._queue))
         self._door = ConsumerDoor(pipeline)
 
@@ -98,6 +99,8 @@ class Worker:
         if self._outgoing.full or not self._clock.lets_sign(self._signer):
             return False
         looked = self._look_after()
+        if self._resuming:
+            return True  # what a suspension had held goes before what comes now, so that versions keep their order
         batch = self._next_batch()
         if not batch:
             return looked
@@ -135,14 +138,17 @@ class Worker:
         if time.monotonic() < self._look_at:
             return False
         self._look_at = time.monotonic() + LOOK_SECONDS
+        self._resuming = False
         if not self._duty.calls(self._pipeline.consumer.queue):
             return False
         carried, answers = self._duty.carry_out(self._door)
-        retried = try_again(self._pipeline)
-        made = receipts([*answers, *retried.answers], self._house, self._environment, self._signer.identity, self._pipeline.clock())
+        resumed, retried = resume(self._pipeline), try_again(self._pipeline)
+        answers = [*answers, *resumed.answers, *retried.answers]
+        made = receipts(answers, self._house, self._environment, self._signer.identity, self._pipeline.clock())
         if made:
-            self._outgoing.send(made, (), retried.finished_ids)
-        if not (carried or retried.tried):
+            self._outgoing.send(made, (), [*resumed.finished_ids, *retried.finished_ids])
+        self._resuming = bool(resumed.tried)
+        if not (carried or resumed.tried or retried.tried):
             return False
         self._look_at = 0.0  # there may be more
         return True

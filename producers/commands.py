@@ -65,6 +65,10 @@ def send(
         with opened_outbox(settings, name) as outbox:
             sent = send_files(parts, Intake(settings, settings.post_party(name), outbox).accept)
             fates, in_time = relay_once(settings, name, outbox, sent, timeout_seconds=timeout, wait=wait)
+            suspended = outbox.held_back([one.event_id for one in sent if one.event_id])
+        if suspended:
+            text = "events are accepted, and leave when their suspension ends: see 'panj suspend list'"
+            typer.echo(f"{len(suspended)} {text}", err=True)
         code = exit_code(sent, fates, answers_needed=wait) or (0 if in_time else 3)
     if as_json:
         print_json(_document(settings.post_party(name).urn, sent, fates))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
 from broker.outbox.store import Outbox
@@ -24,7 +24,6 @@ def relay_once(
     The relay stands back where another process holds the outbox's lease: then that one relays, and here the outbox is only looked at.
     """
     ids = [one.event_id for one in sent if one.event_id]
-    destinations = {one.destination for one in sent if one.destination}
     if not ids:
         return {}, True
     until = time.monotonic() + timeout_seconds
@@ -32,9 +31,10 @@ def relay_once(
         relays = False
         while True:
             fates = {fate.event_id: fate for fate in outbox.fate_of(ids)}
-            if _answered(fates, ids) if wait else _confirmed(outbox, destinations):
+            left = [event_id for event_id in ids if not (_answered if wait else _confirmed)(fates.get(event_id))]
+            if not left:
                 return fates, True
-            if time.monotonic() >= until:
+            if time.monotonic() >= until or outbox.held_back(left) >= set(left):  # what is suspended leaves when that ends
                 return fates, False
             if not relays and outbox.holder() is None:
                 running.enter_context(relaying(settings, name, outbox))
@@ -57,9 +57,9 @@ def relaying(settings: Settings, name: str, outbox: Outbox) -> Iterator[None]:
             thread.join()
 
 
-def _answered(fates: dict[str, EventFate], ids: Collection[str]) -> bool:
-    return all(event_id in fates and (fates[event_id].fate or fates[event_id].answered_fate) for event_id in ids)
+def _answered(fate: EventFate | None) -> bool:
+    return fate is not None and bool(fate.fate or fate.answered_fate)
 
 
-def _confirmed(outbox: Outbox, destinations: Collection[str]) -> bool:
-    return all(depth.waiting == 0 for depth in outbox.counts() if depth.destination in destinations)
+def _confirmed(fate: EventFate | None) -> bool:
+    return fate is not None and (fate.settled or fate.relayed_at_utc is not None)

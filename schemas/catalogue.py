@@ -218,6 +218,7 @@ _ENTRIES: tuple[str | Entry, ...] = (
     Entry("refused-by-person", "a person at the receiver refused the event that had been held", Actor.SENDER),
     Entry("handler-surprise", "the receiver's loader failed on this event: it is held and tried again", Actor.RECEIVER_OPERATOR),
     Entry("worker-died", "a worker of the receiver died of this event or message: it is held or parked", Actor.RECEIVER_OPERATOR),
+    Entry("suspended", "the receiver has suspended loading this for now: it is held, and decided when that ends", Actor.NOBODY),
     Entry("withdrawn", "its sender withdrew the event before it was loaded", Actor.NOBODY),
     Entry("event-conflict", "an id that is known came with other bytes (parked)", Actor.SENDER_OPERATOR),
     Entry(
@@ -282,6 +283,9 @@ _ENTRIES: tuple[str | Entry, ...] = (
     Entry("database-unavailable", "a database does not answer, or refuses", Actor.OPERATOR),
     Entry("network-unavailable", "a service does not answer over the network", Actor.OPERATOR),
     Entry("system-unavailable", "the operating system refused a file or a connection", Actor.OPERATOR),
+    Entry("suspend-arguments", "the arguments of a suspension do not fit together", Actor.OPERATOR),
+    Entry("suspension-unknown", "no such suspension is in force here", Actor.OPERATOR),
+    Entry("suspension-nowhere", "what is to be suspended has no database on this machine", Actor.OPERATOR),
     Entry("lab-program-missing", "a program that the laboratory starts is not installed", Actor.OPERATOR),
     Entry("lab-node-failed", "a private broker or database of the laboratory does not start", Actor.OPERATOR),
     Entry("demo-failed", "a step of the demo did not come to its end in time", Actor.OPERATOR),

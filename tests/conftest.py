@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+import structlog
 from xdist.scheduler import LoadScopeScheduling
 
 from deploy.lab import postgresql, rabbitmq
@@ -35,6 +36,13 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     nodes = config.stash.get(_NODES, None)
     if isinstance(nodes, NodesHere):
         nodes.close()
+
+
+@pytest.fixture(autouse=True)
+def _logs_as_they_were() -> Iterator[None]:
+    """Commands called within this process set how logs are written: undone, so that other tests find their events."""
+    yield
+    structlog.reset_defaults()
 
 
 class ByPlace(LoadScopeScheduling):  # type: ignore[misc]  # xdist does not export its types

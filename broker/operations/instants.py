@@ -1,10 +1,22 @@
-"""Instants as people type them after an option."""
+"""Instants and durations as people type them after an option."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+import re
+from datetime import UTC, datetime, timedelta
 
 from schemas.errors import UsageError
+
+_DURATION = re.compile(r"([0-9]{1,6})([smhd])")
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+
+
+def duration_of(words: str) -> timedelta:
+    """`90m`, `2h`, `3d`, `45s`; UsageError `duration-invalid` for anything else."""
+    match = _DURATION.fullmatch(words)
+    if match is None:
+        raise UsageError("duration-invalid", "a number and one of s, m, h, d, such as 2h", value=words)
+    return timedelta(**{_UNITS[match[2]]: int(match[1])})
 
 
 def parse_instant(words: str, option: str) -> datetime:

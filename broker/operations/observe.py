@@ -10,7 +10,9 @@ from broker.operations import flow
 from broker.operations.contributions import Attention, Reading, database_exists
 from broker.operations.copy_status import of_copy
 from broker.operations.expiries import of_administration, of_links
+from broker.operations.outflow import listed_in
 from broker.operations.recovery_status import standing
+from broker.operations.suspensions import reading_of
 from broker.outbox.store import Outbox
 from broker.outbox.values import BeaconState, Depth
 from broker.settings.model import Settings
@@ -85,6 +87,7 @@ def observe_post(settings: Settings, name: str, now: datetime) -> Iterator[Readi
         depths, beacons, streams = outbox.counts(), outbox.beacons(), outbox.streams()
         parked, newest, hindrances = outbox.parked_control(), outbox.newest(), outbox.hindrances()
         recovery, copy = outbox.recovery(), outbox.copy_standing()
+        suspended = listed_in(outbox, party.unit)
     finally:
         outbox.close()
     yield from standing(party, recovery)
@@ -97,6 +100,7 @@ def observe_post(settings: Settings, name: str, now: datetime) -> Iterator[Readi
         yield Reading(party.unit, "clock", f"before {utc_text(newest)}", attention=Attention.ACT, advice=advice)
     if holder:
         yield from flow.hindrances(party, hindrances, now)
+    yield from (reading_of(one, now) for one in suspended if one.suspension.in_force(now))
     yield from flow.room(party, url, settings.relay, depths)
     for depth in depths:
         yield from _depth(party, depth, now)

@@ -64,6 +64,12 @@ def waiting(
     return [_to_send(row) for row in connection.execute(select(*_ROW).where(*here).order_by(outbox.c.position))]
 
 
+def newest_waiting(connection: Connection, destination: str) -> int:
+    """The highest position of what waits for a destination, 0 where nothing does: one step in the partial index."""
+    query = select(outbox.c.position).where(outbox.c.destination == destination, _WAITING).order_by(outbox.c.position.desc()).limit(1)
+    return connection.execute(query).scalar() or 0
+
+
 def waiting_tombstones(destination: str, limit_events: int) -> Select[Any]:
     """Rows that were withdrawn and whose tombstone has not been relayed yet, oldest first: found through the index of withdrawals."""
     here = (outbox.c.destination == destination, _WITHDRAWN, outbox.c.settled_at_utc.is_(None), outbox.c.relayed_at_utc.is_(None))
@@ -201,14 +207,21 @@ def _withdrawn(connection: Connection, destination: str) -> dict[str, int]:
 
 def fates(connection: Connection, event_ids: Sequence[str]) -> list[EventFate]:
     """What became so far of those of these events that are in this outbox."""
-    columns = (outbox.c.event_id, outbox.c.fate, outbox.c.answered_fate, outbox.c.problems, outbox.c.settled_at_utc)
+    columns = (
+        outbox.c.event_id,
+        outbox.c.fate,
+        outbox.c.answered_fate,
+        outbox.c.problems,
+        outbox.c.settled_at_utc,
+        outbox.c.relayed_at_utc,
+    )
     found = []
     for start in range(0, len(event_ids), _AT_ONCE):
         for row in connection.execute(select(*columns).where(outbox.c.event_id.in_(event_ids[start : start + _AT_ONCE]))):
             problems = tuple(Problem.model_validate(problem) for problem in row.problems or ())
             fate = Fate(row.fate) if row.fate else None
             answered = Fate(row.answered_fate) if row.answered_fate else None
-            found.append(EventFate(row.event_id, fate, answered, problems, row.settled_at_utc))
+            found.append(EventFate(row.event_id, fate, answered, problems, row.settled_at_utc, row.relayed_at_utc))
     return found
 
 

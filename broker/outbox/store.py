@@ -29,6 +29,7 @@ from broker.outbox import (
     recovering,
     restoring,
     skews,
+    suspending,
     withdrawing,
 )
 from broker.outbox.closings import ClosingLedger
@@ -62,6 +63,7 @@ from broker.outbox.values import (
     WithdrawalWish,
     Withdrawn,
 )
+from broker.suspension import Scope, Suspension
 from broker.trust.sealing import Recipient
 from schemas.control import StreamHead
 from schemas.names import Party
@@ -380,6 +382,36 @@ class Outbox:
         """What kept the relay from sending when it looked last; worth something only while a relay runs."""
         with reading_transaction(self._engine) as connection:
             return hindrances.noted(connection)
+
+    def suspend(self, begun: Suspension) -> None:
+        """Hold back from now on what it covers; what is in flight already cannot be called back."""
+        with writing(self._engine) as connection:
+            suspending.begin(connection, begun)
+
+    def end_suspension(self, suspension_id: str, actor: str, reason: str) -> bool:
+        """Let go what it held back; False where no such suspension is in force here."""
+        with writing(self._engine) as connection:
+            return suspending.end(connection, suspension_id, actor, reason, self._clock())
+
+    def suspensions(self, *, ended: bool = False) -> list[Suspension]:
+        """Those that nobody has ended (their time may be over), or with `ended` all that ever were, oldest first."""
+        with reading_transaction(self._engine) as connection:
+            return suspending.read(connection, ended=ended)
+
+    def count_waiting(self, scope: Scope) -> int:
+        """How many events wait that this scope covers."""
+        with reading_transaction(self._engine) as connection:
+            return suspending.count_waiting(connection, scope)
+
+    def held_back(self, event_ids: Sequence[str]) -> set[str]:
+        """Those of these events that a suspension holds back at this moment."""
+        with reading_transaction(self._engine) as connection:
+            return suspending.held_back(connection, event_ids, self._clock())
+
+    def newest_waiting(self, destination: str) -> int:
+        """The highest position of what waits for a destination, 0 where nothing does."""
+        with reading_transaction(self._engine) as connection:
+            return reading.newest_waiting(connection, destination)
 
     def holder(self) -> str | None:
         """Who relays this outbox now."""

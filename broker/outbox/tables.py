@@ -279,4 +279,19 @@ copy_state = Table(
     Column("seen_at_utc", UtcInstant, nullable=False),
 )
 
+suspension = Table(
+    "suspension",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("partner", Text),  # the destination's country
+    Column("type", Text),
+    Column("reason", Text, nullable=False),
+    Column("begun_by", Text, nullable=False),
+    Column("begun_at_utc", UtcInstant, nullable=False),
+    Column("until_utc", UtcInstant),
+    Column("ended_at_utc", UtcInstant),
+    Column("ended_by", Text),
+    Column("end_reason", Text),
+)
+
 audit = audit_table(metadata)

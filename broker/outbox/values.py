@@ -268,6 +268,7 @@ class EventFate:
     answered_fate: Fate | None
     problems: tuple[Problem, ...]
     settled_at_utc: datetime | None
+    relayed_at_utc: datetime | None = None
 
     @property
     def settled(self) -> bool:

@@ -28,6 +28,7 @@ from broker.relay.decisions import (
 )
 from broker.relay.outage import Outages
 from broker.settings.model import RelaySettings
+from broker.suspension import NOTHING, Holdback
 from schemas.names import EventType
 
 log = structlog.get_logger()
@@ -71,6 +72,7 @@ class Lane:
         self._outages = Outages(destination)
         self._looked_for_resends_at: datetime | None = None
         self._looked_at = float("-inf")
+        self._holdback = NOTHING
         self.beacon = BeaconState(destination)
 
     def begin(self) -> None:
@@ -85,6 +87,16 @@ class Lane:
     def unconfirmed(self) -> bool:
         """Whether the broker has still to confirm something."""
         return bool(self._outstanding)
+
+    def hold_back(self, holdback: Holdback) -> None:
+        """Let nothing of this leave from now on, and what was held back before and is not any more."""
+        if holdback == self._holdback:
+            return
+        event = log.info if holdback == NOTHING else log.warning
+        name = "outflow.resumed" if holdback == NOTHING else "outflow.suspended"
+        event(name, destination=self.destination, everything=holdback.everything, types=sorted(holdback.types))
+        self._holdback = holdback
+        self._gathered_to = 0
 
     def hindrances(self) -> dict[str, str]:
         """What keeps this destination's bundles from leaving now, by code of the catalogue, in words."""
@@ -171,15 +183,17 @@ class Lane:
         if at - self._looked_at >= LOOK_SECONDS and TOMBSTONE not in self._outages.types:
             self._looked_at = at
             self._send_tombstones(sign)
+        if self._holdback.everything:
+            return
         self._send_again(sign, now)
         for event_type in self._outages.due(at):
             if event_type == TOMBSTONE:
                 self._send_tombstones(sign, trying=True)
-            else:
+            elif event_type not in self._holdback.types:
                 self._send_fresh(sign, 1, Types(only=event_type))
         room = OUTSTANDING - len(self._outstanding)
         if room > 0:
-            self._send_fresh(sign, room, Types(without=self._outages.types))
+            self._send_fresh(sign, room, Types(without=self._outages.types | self._holdback.types))
 
     def _send_fresh(self, sign: Sign, bundles: int, types: Types) -> None:
         left = credit(self._window, self.in_flight)
@@ -188,10 +202,13 @@ class Lane:
         trying = types.only is not None
         after = 0 if trying else self._gathered_to
         events, size = min(left.events, bundles * self._limits.events), min(left.bytes, bundles * self._limits.bytes)
+        # Asked before the rows: what is accepted in between must not be passed over.
+        newest = self._outbox.newest_waiting(self.destination) if types.without else 0
         rows = self._outbox.waiting(self.destination, events, size, after, types)
         if not rows:
             if types.only is not None:
                 self._outages.succeeded(types.only)
+            self._gathered_to = max(self._gathered_to, newest)  # all of it is of the types left out: not to be gone through every turn
             return
         on_their_way = self._on_their_way()
         fresh = [row for row in rows if row.position not in on_their_way]
@@ -246,7 +263,8 @@ class Lane:
             total += row.size_bytes
         if not positions:
             return []
-        return [row for row in self._outbox.rows_at(positions) if row.type not in self._outages.types]
+        left_out = self._outages.types | self._holdback.types
+        return [row for row in self._outbox.rows_at(positions) if row.type not in left_out]
 
     def _publish(self, bundles: Sequence[Bundle], sign: Sign, *, again: bool) -> None:
         """Sign all before any leaves, so that trouble with the key leaves nothing half done."""

@@ -30,6 +30,7 @@ from broker.relay.recovering import LaneRecovery, sign_recovery
 from broker.relay.tenure import LEASE_SECONDS, Tenure
 from broker.relay.writing import ControlWriter
 from broker.settings.model import Settings
+from broker.suspension import holdback
 from broker.trust.anchors import TrustStore
 from broker.trust.keys import Identity
 from schemas.control import Recovery
@@ -86,6 +87,7 @@ class Relay:
         self._recovery_seen_at = 0.0
         self._writer = ControlWriter(party, settings.environment, lambda: self.identity)
         self._closings = Closings(outbox, settings.closing.every_seconds, self._writer)
+        self._suspensions_seen_at = 0.0
 
     def run(self, stop: threading.Event) -> None:
         """Relay until `stop` is set, then finish what is in hand, within seconds.
@@ -151,6 +153,7 @@ class Relay:
             country: broker.subscribe(self._party.unit, PREFETCH, self.wake) for country, broker in self._brokers.items()
         }
         self._see_recovery()
+        self._see_suspensions(self._clock())
         self._tell_orphans()
         self._fitness.begin(self._clock())
         log.info("relay.started", source=self._party.urn, holder=self._tenure.holder)
@@ -210,6 +213,8 @@ class Relay:
         self._closings.publish(self._brokers)
         if time.monotonic() - self._recovery_seen_at >= LOOK_SECONDS:
             self._see_recovery()
+        if time.monotonic() - self._suspensions_seen_at >= LOOK_SECONDS:
+            self._see_suspensions(now)
         for country, lane in self._lanes.items():
             for beacon in beacons:
                 if beacon.destination == lane.destination:
@@ -219,6 +224,13 @@ class Relay:
                 lane.send(self._sign, now)
             recovery.ask(lane, self._brokers[country], now)
         self._hindrances.look(self._lanes.values())
+
+    def _see_suspensions(self, now: datetime) -> None:
+        """Learn what people hold back, begun and ended from other processes; its time may also just be over."""
+        suspensions = self._outbox.suspensions()
+        for lane in self._lanes.values():
+            lane.hold_back(holdback(suspensions, Party.of_urn(lane.destination), now))
+        self._suspensions_seen_at = time.monotonic()
 
     def _take(self, now: datetime) -> None:
         """Gather what came home and what was confirmed since the last turn."""

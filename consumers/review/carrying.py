@@ -16,7 +16,7 @@ import structlog
 from sqlalchemy import Connection, Engine, or_, select
 
 from broker.ports import Delivery, Message
-from consumers import held, inbox, parked
+from consumers import held, inbox, parked, suspensions
 from consumers.database import is_away
 from consumers.opening import InHand
 from consumers.patience import patiently
@@ -61,7 +61,8 @@ class Duty:
         """
         moment = self.clock()
         found = some_to_carry_out(self.queues, moment)
-        query = select(found if held_queue is None else or_(found, held.some_due(held_queue, moment)))
+        held_there = () if held_queue is None else (held.some_due(held_queue, moment), suspensions.some_over(held_queue, moment))
+        query = select(or_(found, *held_there))
         try:
             with self.engine.connect().execution_options(reads=True) as connection, connection.begin():
                 return bool(connection.execute(query).scalar())

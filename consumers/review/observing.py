@@ -26,7 +26,7 @@ GROUPS = 10  # told one by one; of more, only the sum
 
 def observe_held(connection: Connection, subject: str, now_utc: datetime) -> Iterator[Reading]:
     """How many are held, and for how long the oldest has been."""
-    still = (held.c.finished_at_utc.is_(None), inbox.c.fate == Fate.HELD.value)
+    still = (held.c.finished_at_utc.is_(None), held.c.suspension.is_(None), inbox.c.fate == Fate.HELD.value)
     query = select(func.count(), func.min(held.c.first_held_at_utc), func.count().filter(held.c.next_attempt_at_utc.is_(None)))
     count, oldest, left = connection.execute(query.join(inbox, inbox.c.event_id == held.c.event_id).where(*still)).one()
     if not count:

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from consumers.review.selecting import Wanted, duration_of
+from broker.operations.instants import duration_of
+from consumers.review.selecting import Wanted
 
 CodeOption = Annotated[str | None, typer.Option("--code", help="Only what waits for this reason, such as handler-surprise.")]
 QueueOption = Annotated[str | None, typer.Option("--queue", help="Only this queue's, as the list shows it.")]

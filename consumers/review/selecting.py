@@ -19,8 +19,6 @@ from schemas.names import Party
 
 ORDER_ITEMS = 10_000  # in one order
 PREFIX = 8  # hexadecimal digits that name a parked row, at least
-_DURATION = re.compile(r"([0-9]{1,6})([smhd])")
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 _DIGEST = re.compile(r"[0-9a-f]{8,64}")
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
@@ -83,14 +81,6 @@ class Waiting:
     def chosen(self) -> Chosen:
         """As an order freezes it."""
         return Chosen(self.key, self.queue, self.code)
-
-
-def duration_of(words: str) -> timedelta:
-    """`90m`, `2h`, `3d`, `45s`; UsageError `duration-invalid` for anything else."""
-    match = _DURATION.fullmatch(words)
-    if match is None:
-        raise UsageError("duration-invalid", "a number and one of s, m, h, d, such as 2h", value=words)
-    return timedelta(**{_UNITS[match[2]]: int(match[1])})
 
 
 def waiting_rows(connection: Connection, kind: Kind, wanted: Wanted, now_utc: datetime) -> list[Waiting]:
@@ -158,7 +148,7 @@ _HELD = (
         inbox.c.type,
     )
     .join(inbox, inbox.c.event_id == held.c.event_id)
-    .where(held.c.finished_at_utc.is_(None), inbox.c.fate == Fate.HELD.value)
+    .where(held.c.finished_at_utc.is_(None), held.c.suspension.is_(None), inbox.c.fate == Fate.HELD.value)
     .order_by(held.c.first_held_at_utc, held.c.event_id)
 )
 _PARKED = (

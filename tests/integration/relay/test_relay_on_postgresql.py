@@ -10,6 +10,7 @@ import pytest
 from tests.unit.relay.frontier import Frontier, frontier_at
 from tests.unit.relay.test_closing import *  # noqa: F403 - the tests themselves
 from tests.unit.relay.test_relay import *  # noqa: F403 - the tests themselves
+from tests.unit.relay.test_suspensions import *  # noqa: F403 - the tests themselves
 from tests.unit.relay.test_withdrawals import *  # noqa: F403 - the tests themselves
 
 

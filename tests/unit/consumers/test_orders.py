@@ -6,8 +6,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from broker.operations.instants import duration_of
 from consumers.review.orders import check_approval, check_open, outcome_of_start
-from consumers.review.selecting import Wanted, duration_of
+from consumers.review.selecting import Wanted
 from consumers.review.values import Action, Kind, Order, Outcome, State
 from schemas.errors import ConflictError, UsageError
 from schemas.fates import Fate
