@@ -20,12 +20,14 @@ import structlog
 
 from broker.bundle.open import Expected, open_message
 from broker.outbox.store import Outbox
-from broker.outbox.values import Draft, Occurrences, Relayed, Settlement
+from broker.outbox.values import Draft, Occurrences, OutboxRow, ReceivedReceipt, Relayed, Settlement
+from schemas.event import digest_of
 from schemas.fates import Fate
 from tests.unit.outbox.drafts import HOUSE, POST, HandClock, draft
 from tests.unit.relay.frontier import Frontier, frontier_at
 
 BATCH = 500
+RECEIPTS = 50  # the most that one turn of the relay takes
 
 
 def batches(count: int, first: int = 1) -> list[list[Draft]]:
@@ -42,9 +44,9 @@ def accept(outbox: Outbox, drafts: Sequence[Sequence[Draft]]) -> float:
     return sum(map(len, drafts)) / (time.perf_counter() - start)
 
 
-def record(outbox: Outbox, clock: HandClock) -> tuple[float, float]:
-    """Note a backlog as relayed, then settle it; events per second of each."""
-    rows = []
+def record(outbox: Outbox, clock: HandClock, each: int) -> tuple[float, float]:
+    """Note a backlog as relayed, then settle it by receipts of `each` answers, kept as they came; events per second of both."""
+    rows: list[list[OutboxRow]] = []
     after = 0
     while part := outbox.waiting(HOUSE.urn, BATCH, 10**7, after):
         rows.append(part)
@@ -54,11 +56,29 @@ def record(outbox: Outbox, clock: HandClock) -> tuple[float, float]:
     for part in rows:
         outbox.record(Occurrences(relayed=[Relayed(tuple(row.position for row in part), 1, clock())]))
     relayed = time.perf_counter() - start
-    answers = [[Settlement(json.loads(row.raw)["id"], row.digest, HOUSE.urn, Fate.LOADED) for row in part] for part in rows]
+    turns = [turn for batch in rows for turn in _parts(batch, min(BATCH, each * RECEIPTS))]
+    answers = [Occurrences(settlements=[], receipts=[]) for _ in turns]
+    for turn, occurrences in zip(turns, answers, strict=True):
+        for answered in _parts(turn, each):
+            receipt = _receipt(answered)
+            occurrences.receipts.append(receipt)
+            occurrences.settlements.extend(
+                Settlement(json.loads(row.raw)["id"], row.digest, HOUSE.urn, Fate.LOADED, receipt=receipt.digest) for row in answered
+            )
     start = time.perf_counter()
-    for settlements in answers:
-        outbox.record(Occurrences(settlements=settlements))
+    for occurrences in answers:
+        outbox.record(occurrences)
     return count / relayed, count / (time.perf_counter() - start)
+
+
+def _parts(rows: Sequence[OutboxRow], size: int) -> list[Sequence[OutboxRow]]:
+    return [rows[start : start + size] for start in range(0, len(rows), size)]
+
+
+def _receipt(rows: Sequence[OutboxRow]) -> ReceivedReceipt:
+    """As large as a real one: 130 bytes an answer, and a signature of one digest."""
+    raw = b"".join([rows[0].digest, bytes(500 + 130 * len(rows))])
+    return ReceivedReceipt(digest_of(raw), HOUSE.urn, raw, "x" * 1_700)
 
 
 def relay(frontier: Frontier, count: int) -> tuple[float, float, int]:
@@ -93,7 +113,9 @@ def main(arguments: Sequence[str]) -> None:
         clock = HandClock(datetime.now(UTC))
         outbox = Outbox.open(url, POST, "test", clock)
         figures = {"accepted_per_second": accept(outbox, batches(count))}
-        figures["relayed_per_second"], figures["settled_per_second"] = record(outbox, clock)
+        figures["relayed_per_second"], figures["settled_per_second"] = record(outbox, clock, BATCH)
+        accept(outbox, batches(count // 4, 2 * count + 1))
+        _, figures["settled_by_single_receipts_per_second"] = record(outbox, clock, 1)
         outbox.close()
         with frontier_at(directory, url) as frontier:
             frontier.relay.close()
