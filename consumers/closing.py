@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 import structlog
-from sqlalchemy import Connection, Engine, Row, Select, delete, insert, select, text
+from sqlalchemy import Connection, Engine, Row, Select, delete, insert, select, text, update
 
 from broker import audit
 from broker.bundle.open import OpenEvent
@@ -25,7 +25,7 @@ from broker.trust.signing import unb64url
 from consumers import tables
 from consumers.answers import LEGAL_BASIS, PURPOSE
 from consumers.clock import Clock
-from consumers.closing_tables import closing, closing_stream
+from consumers.closing_tables import closing, closing_difference, closing_stream
 from consumers.patience import patiently
 from consumers.retention import archived_in
 from consumers.tables import inbox
@@ -227,6 +227,23 @@ def _keep(connection: Connection, stated: Stated, said: ManifestAnswer, answer: 
     ]
     if covered:
         connection.execute(insert(closing_stream), covered)
+        for each in covered:
+            here = [closing_difference.c[column] == each[column] for column in ("source", "type", "epoch")]
+            inside = (closing_difference.c.first >= each["first"], closing_difference.c.last <= each["last"])
+            ended = update(closing_difference).where(*here, *inside, closing_difference.c.ended_at_utc.is_(None))
+            connection.execute(ended.values(ended_at_utc=moment))
+    _keep_differences(connection, source, said, moment)
+
+
+def _keep_differences(connection: Connection, source: str, said: ManifestAnswer, moment: datetime) -> None:
+    """Write down which blocks differ, each once: found again, it is open again."""
+    for each in said.differences:
+        place = {"source": source, "type": each.type.value, "epoch": each.epoch, "first": each.first}
+        connection.execute(delete(closing_difference).where(*(closing_difference.c[column] == value for column, value in place.items())))
+        what = "missing" if each.missing else "other" if each.held else "archived"
+        lacking = sum(end - start + 1 for start, end in each.missing)
+        told = {"last": each.last, "what": what, "lacking": lacking, "number": said.number, "found_at_utc": moment}
+        connection.execute(insert(closing_difference), place | told)
 
 
 def _bytes_of(text_of_digest: str) -> bytes:

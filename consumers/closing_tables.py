@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Boolean, Column, Integer, LargeBinary, Table
+from sqlalchemy import Boolean, Column, Index, Integer, LargeBinary, Table, text
 
 from consumers.columns import Instant, big, digest, name, words
 from consumers.tables import metadata
@@ -35,6 +35,32 @@ closing_stream = Table(
     Column("number", big(), primary_key=True, autoincrement=False, comment="an agreed closing"),
     Column("first", big(), nullable=False, comment="of the sequences that it compared"),
     Column("last", big(), nullable=False),
+)
+
+closing_difference = Table(
+    "closing_difference",
+    metadata,
+    Column("source", name(100), primary_key=True),
+    Column("type", name(60), primary_key=True),
+    Column("epoch", name(16), primary_key=True),
+    Column("first", big(), primary_key=True, autoincrement=False, comment="of the block"),
+    Column("last", big(), nullable=False),
+    Column(
+        "what",
+        name(8),
+        nullable=False,
+        comment="missing: we lack events; other: another id or digest stands here; archived: we pruned another block",
+    ),
+    Column("lacking", Integer, nullable=False, comment="events"),
+    Column("number", big(), nullable=False, comment="the closing that found it last"),
+    Column("found_at_utc", Instant(), nullable=False),
+    Column("ended_at_utc", Instant(), comment="when an agreed closing compared the block"),
+    Index(
+        "ix_closing_difference_open",
+        "source",
+        postgresql_where=text("ended_at_utc IS NULL"),
+        sqlite_where=text("ended_at_utc IS NULL"),
+    ),
 )
 
 archived_block = Table(

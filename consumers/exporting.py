@@ -107,7 +107,8 @@ def _lines(connection: Connection, row: _Row, manifest: bytes) -> Sequence[Line]
     if block is None:  # `covering` found it by these very streams; who changed it is told by whoever verifies
         return ()
     query = lines_of(row.source, row.destination, row.type, row.epoch, block.first, block.last)
-    return [Line(sequence, event_id, bytes(digest)) for sequence, event_id, digest in connection.execute(query)]
+    absent = {sequence for first, last in block.absent for sequence in range(first, last + 1)}
+    return [Line(sequence, event_id, bytes(digest)) for sequence, event_id, digest in connection.execute(query) if sequence not in absent]
 
 
 def _note(url: str, act: Act) -> None:

@@ -17,6 +17,8 @@ from broker.operations.trails import Trail
 from broker.settings.model import Settings
 from broker.suspension import Direction
 from consumers import known_posts, migrations, suspensions
+from consumers.closing import covering
+from consumers.closing_observing import observe_closings
 from consumers.database import is_away, open_engine
 from consumers.loaders.record.tables import declaration
 from consumers.review.observing import observe_held, observe_orders, observe_parked, steps_of_orders, trail_of_house
@@ -71,6 +73,7 @@ def observe(settings: Settings) -> Iterator[Reading]:
             *observe_orders(connection, subject, now),
             *_holes(connection),
             *_clocks(connection, settings, datetime.now(UTC)),
+            *observe_closings(connection, settings.closing.every_seconds, now),
         ]
     yield from found
 
@@ -164,6 +167,9 @@ def _steps(connection: Connection, row: Row[*tuple[Any, ...]], where: str) -> It
         yield Step(row.decided_at_utc, where, row.fate.lower(), *about, problems or again)
     if waiting is not None and waiting.finished_at_utc is not None:
         yield Step(waiting.finished_at_utc, where, "answered for good", *about)
+    closed = covering(connection, row.source, row.type, row.epoch, row.sequence)
+    if closed is not None:
+        yield Step(closed.answered_at_utc, where, "closed", *about, f"closing {closed.number}, signed by both sides")
     query = select(parked).join(parked_event, parked_event.c.digest == parked.c.digest).where(parked_event.c.event_id == row.event_id)
     for one in connection.execute(query):
         yield Step(one.first_seen_utc, where, "parked", *about, f"a message that claims to hold it, {one.times} times: {one.text}")

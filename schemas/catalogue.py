@@ -271,6 +271,7 @@ _ENTRIES: tuple[str | Entry, ...] = (
     Entry("trust-country-missing", "a CA certificate names no country: say for which one it speaks", Actor.OPERATOR),
     Entry("unit-ambiguous", "a post and the house both know the declaration: say which one is meant", Actor.OPERATOR),
     "operations: commands",
+    Entry("closing-unknown", "no such closing is kept on this side", Actor.OPERATOR),
     Entry("codelist-unknown", "no such code list can be loaded", Actor.OPERATOR),
     Entry("codelist-directory-missing", "exchange.toml names no directory for code lists", Actor.OPERATOR),
     Entry("codelist-empty", "no code of the list's shape was found in the file", Actor.OPERATOR),

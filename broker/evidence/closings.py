@@ -66,12 +66,14 @@ def _wrong_route(event: Meant, manifest: Event, answer: Event) -> Iterator[str]:
 
 
 def _wrong_lines(event: Meant, block: ManifestBlock, lines: Sequence[BlockLine]) -> Iterator[str]:
-    if [line.sequence for line in lines] != list(range(block.first, block.last + 1)):
+    absent = {sequence for first, last in block.absent for sequence in range(first, last + 1)}
+    expected = [sequence for sequence in range(block.first, block.last + 1) if sequence not in absent]
+    if event.sequence in absent or [line.sequence for line in lines] != expected:
         yield f"the lines in the file are not those of sequences {block.first} to {block.last}"
         return
     read = [Line(line.sequence, line.id, unb64url(line.digest) or b"") for line in lines]
     if b64url(block_digest(read)) != block.digest:
         yield "the digest of the lines in the file is not that of the block"
-    own = read[event.sequence - block.first]
+    own = read[expected.index(event.sequence)]
     if (own.id, own.digest) != (event.id, event.digest):
         yield f"its line {own.sequence} is of another event, or of other bytes"

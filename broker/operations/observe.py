@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 from broker.clocks import STEP, clock_behind, watch_seconds
 from broker.operations import flow
+from broker.operations.closing_status import observe_accounts
 from broker.operations.contributions import Attention, Reading, database_exists
 from broker.operations.copy_status import of_copy
 from broker.operations.expiries import of_administration, of_links
@@ -88,6 +89,7 @@ def observe_post(settings: Settings, name: str, now: datetime) -> Iterator[Readi
         parked, newest, hindrances = outbox.parked_control(), outbox.newest(), outbox.hindrances()
         recovery, copy = outbox.recovery(), outbox.copy_standing()
         suspended = listed_in(outbox, party.unit)
+        closings = list(observe_accounts(party, outbox.closings, settings.closing.every_seconds, now))
     finally:
         outbox.close()
     yield from standing(party, recovery)
@@ -110,6 +112,7 @@ def observe_post(settings: Settings, name: str, now: datetime) -> Iterator[Readi
         yield Reading(
             f"{party.unit} → {_unit(stream.destination)}", f"stream {stream.type} {stream.epoch}", stream.last_sequence, "sequence"
         )
+    yield from closings
     if parked:
         advice = "somebody sent this post a control message that is not to be trusted: its log names the code"
         yield Reading(party.unit, "control messages parked", len(parked), "messages", Attention.WATCH, advice)

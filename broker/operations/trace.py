@@ -14,6 +14,7 @@ from rich.table import Table
 
 from broker.operations.contributions import Step, database_exists, steps
 from broker.operations.output import ConfigOption, console, print_json
+from broker.outbox.closing_values import StreamName
 from broker.outbox.store import Outbox
 from broker.settings.load import load_settings
 from broker.settings.model import Settings
@@ -62,10 +63,16 @@ def trace_outboxes(settings: Settings, reference: str) -> Iterator[Step]:
         outbox = Outbox.open(post.outbox, party, settings.environment)
         try:
             rows = outbox.rows_of(reference)
+            closed = {
+                row.event_id: outbox.closings.covering(row.destination, StreamName(row.type, row.epoch), row.sequence) for row in rows
+            }
         finally:
             outbox.close()
         for row in rows:
             yield from _steps_of(party.unit, row)
+            if (closing := closed[row.event_id]) is not None:
+                said = f"closing {closing.number}, signed by both sides"
+                yield Step(closing.answered_at_utc, party.unit, "closed", row.reference, row.version, row.event_id, said)
 
 
 def _steps_of(where: str, row: Any) -> Iterator[Step]:

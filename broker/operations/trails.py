@@ -10,13 +10,15 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 
-from sqlalchemy import inspect
+from sqlalchemy import Connection, inspect, select
 
 from broker.audit import Entry, entries, first_broken
 from broker.operations.contributions import database_exists
+from broker.outbox.closing_tables import closing
 from broker.outbox.engine import open_engine, reading
 from broker.outbox.tables import audit
 from broker.settings.model import Settings
+from schemas.strict_json import parse
 
 GROUP = "panj.audit"
 
@@ -85,6 +87,20 @@ def trails_of_outboxes(settings: Settings) -> Iterator[Trail]:
         try:
             with reading(engine) as connection:
                 if inspect(connection).has_table(audit.name):
-                    yield Trail(settings.post_party(name).unit, entries(connection, audit))
+                    heads = _heads(connection)  # before the entries: what a closing names was written before it
+                    yield Trail(settings.post_party(name).unit, entries(connection, audit), heads)
         finally:
             engine.dispose()
+
+
+def _heads(connection: Connection) -> list[Head]:
+    """Heads of the trail that stand in manifests which a house has agreed to: changed later, both signatures would not fit."""
+    if not inspect(connection).has_table(closing.name):
+        return []
+    query = select(closing.c.destination, closing.c.number, closing.c.manifest).where(closing.c.agreed)
+    found = []
+    for row in connection.execute(query.order_by(closing.c.destination, closing.c.number)):
+        head = parse(bytes(row.manifest))["data"].get("audit_head")
+        if head is not None:
+            found.append(Head(f"closing {row.number} with {row.destination}", head))
+    return found

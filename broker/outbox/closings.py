@@ -39,6 +39,15 @@ class ClosingLedger:
         with reading(self._engine) as connection:
             return account_of(connection, destination)
 
+    def houses(self) -> list[str]:
+        """Every destination (URN) that anything was accepted for: with each of them there is an account."""
+        with reading(self._engine) as connection:
+            return list(connection.execute(select(stream.c.destination).distinct().order_by(stream.c.destination)).scalars())
+
+    def now(self) -> datetime:
+        """The clock by which wishes and closings are dated."""
+        return self._clock()
+
     def first_begun_utc(self) -> datetime:
         """When the outbox's first life began: until a period later no closing is due."""
         with reading(self._engine) as connection:

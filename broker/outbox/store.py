@@ -32,6 +32,7 @@ from broker.outbox import (
     suspending,
     withdrawing,
 )
+from broker.outbox.closing_values import Wish
 from broker.outbox.closings import ClosingLedger
 from broker.outbox.copy_lines import CopiedEvent
 from broker.outbox.engine import one_at_a_time, open_engine, writing
@@ -312,6 +313,13 @@ class Outbox:
         """When the last event of the current epoch was accepted; None where it has none yet."""
         with reading_transaction(self._engine) as connection:
             return reading.newest(connection, self._life.epoch)
+
+    def ask_for_closings(self, wishes: Sequence[Wish], acts: Sequence[Act]) -> None:
+        """Note that a person wants closings, and that in the audit trail; whoever relays this outbox sees it within a second."""
+        with writing(self._engine) as connection:
+            closing_records.record_wishes(connection, wishes)
+            for act in acts:
+                append(connection, audit, act, self._clock())
 
     @property
     def source(self) -> Party:

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 import structlog
 
@@ -33,6 +34,13 @@ log = structlog.get_logger()
 LOOK = timedelta(seconds=1)  # how soon what another process asked for is seen
 DRAFT_SECONDS = 0.05  # how much of one turn drafting a manifest may take
 MARKS = 100  # beacons on their way of which it is remembered what the house had answered when they left
+
+
+class ClosingTiming(NamedTuple):
+    """How often accounts are closed, and how long an unanswered manifest is waited for at first."""
+
+    every_seconds: float
+    grace_seconds: float
 
 
 @dataclass(slots=True)
@@ -72,11 +80,11 @@ class _Draft:
 class LaneClosing:
     """The account with one customs house, as the relay's thread sees it."""
 
-    def __init__(self, destination: str, outbox: Outbox, every_seconds: float, writer: ControlWriter) -> None:
+    def __init__(self, destination: str, outbox: Outbox, timing: ClosingTiming, writer: ControlWriter) -> None:
         self.destination = destination
         self._outbox = outbox
         self._ledger = outbox.closings
-        self._every_seconds = every_seconds
+        self._timing = timing
         self._writer = writer
         self._begun_utc = self._ledger.first_begun_utc()
         self._account = Account(destination)
@@ -111,11 +119,12 @@ class LaneClosing:
             self._begin_draft(now)
 
     def _begin(self, now: datetime, pending: Occurrences) -> None:
-        why = reason_to_begin(self._account, self._begun_utc, now, self._every_seconds)
+        why = reason_to_begin(self._account, self._begun_utc, now, self._timing.every_seconds)
         if why is None:
             return
         known = self._ledger.known(self.destination, self._account.horizon_seconds)
-        run = begin(self._account, *why, known, now)
+        wish = self._account.wish  # it may have come after this turn had begun: what answers it begins after it
+        run = begin(self._account, *why, known, max(now, wish.asked_at_utc) if wish else now)
         if run is None:
             self._begun_utc = now  # there is nothing to close yet: a period later it is looked at again
             return
@@ -158,7 +167,7 @@ class LaneClosing:
         )
 
     def _repeat(self, known: Outstanding, now: datetime, lane: Lane, pending: Occurrences) -> None:
-        if lane.connected and repeats(known, lane.beacon.returned_mark, now):
+        if lane.connected and repeats(known, lane.beacon.returned_mark, now, self._timing.grace_seconds):
             mark = lane.beacon.sent_mark
             self._send(ManifestSent(self.destination, known.number, known.digest, mark, now, known.compared, True, "", known.raw), pending)
 
@@ -211,9 +220,9 @@ class LaneClosing:
 class Closings:
     """The accounts of all lanes, for the relay: each of its turns calls `prepare`, then, once that is recorded, `recorded`, `publish`."""
 
-    def __init__(self, outbox: Outbox, every_seconds: float, writer: ControlWriter) -> None:
+    def __init__(self, outbox: Outbox, timing: ClosingTiming, writer: ControlWriter) -> None:
         self._outbox = outbox
-        self._every_seconds = every_seconds
+        self._timing = timing
         self._writer = writer
         self._lanes: dict[str, LaneClosing] = {}
         self._wishes: list[Wish] = []
@@ -221,9 +230,7 @@ class Closings:
     def begin(self, lanes: Mapping[str, Lane]) -> None:
         """Know nothing but what the outbox says."""
         self._wishes = []
-        self._lanes = {
-            country: LaneClosing(lane.destination, self._outbox, self._every_seconds, self._writer) for country, lane in lanes.items()
-        }
+        self._lanes = {country: LaneClosing(lane.destination, self._outbox, self._timing, self._writer) for country, lane in lanes.items()}
 
     def prepare(self, now: datetime, lanes: Mapping[str, Lane], pending: Occurrences) -> None:
         """Put to `pending` what is to be recorded about closings in this turn."""

@@ -13,7 +13,6 @@ from schemas.limits import MANIFEST_BLOCKS, MANIFEST_STREAMS
 
 HEALING = timedelta(hours=1)  # what was sent again and is not answered by then is left to the next closing
 SCHEDULED = "scheduled"
-AGAIN_SECONDS = 30.0  # an unanswered manifest is repeated after this, doubled each time, and only when a later beacon came home
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +69,9 @@ def plan(runs: Sequence[StreamRun], answered: Mapping[StreamName, int]) -> list[
     return plans
 
 
-def repeats(outstanding: Outstanding, returned_mark: int, now: datetime) -> bool:
+def repeats(outstanding: Outstanding, returned_mark: int, now: datetime, first_grace_seconds: float) -> bool:
     """Whether an unanswered manifest is sent again: a beacon that left after it has come home, and its grace has passed."""
-    waited = timedelta(seconds=grace_seconds(outstanding.sends, AGAIN_SECONDS))
+    waited = timedelta(seconds=grace_seconds(outstanding.sends, first_grace_seconds))
     return returned_mark > outstanding.mark and abs(now - outstanding.sent_at_utc) >= waited
 
 

@@ -21,7 +21,7 @@ from broker.outbox.store import Clock, Outbox, now_utc
 from broker.outbox.values import BeaconReturned, BeaconSent, EventFate, Occurrences, Recorded
 from broker.ports import Broker, Delivery, Message, Subscription
 from broker.relay.arrivals import Mailbox
-from broker.relay.closing import Closings
+from broker.relay.closing import Closings, ClosingTiming
 from broker.relay.decisions import Bundle, bundle_limits
 from broker.relay.fitness import Fitness
 from broker.relay.hindrances import Hindrances
@@ -86,7 +86,8 @@ class Relay:
         self._recoveries: dict[str, LaneRecovery] = {}
         self._recovery_seen_at = 0.0
         self._writer = ControlWriter(party, settings.environment, lambda: self.identity)
-        self._closings = Closings(outbox, settings.closing.every_seconds, self._writer)
+        timing = ClosingTiming(settings.closing.every_seconds, settings.relay.resend_grace_seconds)
+        self._closings = Closings(outbox, timing, self._writer)
         self._suspensions_seen_at = 0.0
 
     def run(self, stop: threading.Event) -> None:
