@@ -21,6 +21,7 @@ from broker.ports import Broker, Message, Subscription
 from broker.revocation import take_crl
 from broker.trust.anchors import TrustStore
 from broker.trust.keys import Identity, Signer
+from broker.trust.sealing import NO_KEYS, DecryptionKeys
 from consumers import inbox, known_posts, parked, streams
 from consumers.answers import LEGAL_BASIS, PURPOSE, receipts
 from consumers.clock import Clock, HouseClock, now_utc
@@ -64,7 +65,9 @@ class ControlWorker:
         clock: Clock = now_utc,
         tolerance_seconds: float = 300,
         backup_horizon_seconds: int = 30 * 86_400,
+        keys: DecryptionKeys = NO_KEYS,
     ) -> None:
+        self._keys = keys
         self._engine = engine
         self._trust = trust
         self._expected = expected
@@ -190,7 +193,7 @@ class ControlWorker:
         """Tell a post that forgot the next page of its own events; while the database is away nothing, and it asks again."""
         try:
             with self._engine.connect().execution_options(reads=True) as connection, connection.begin():
-                answer = answer_recovery(connection, route.source.urn, asked, request)
+                answer = answer_recovery(connection, route.source.urn, asked, request, self._keys)
         except Exception as error:
             if not is_away(error):
                 raise

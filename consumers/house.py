@@ -99,6 +99,7 @@ def make_workers(
         clock=clock,
         tolerance_seconds=settings.clock_tolerance_seconds,
         backup_horizon_seconds=house_of(settings).backup_horizon_days * 86_400,
+        keys=DecryptionKeys.load(house_of(settings)),
     )
     control.open()
     workers[control.name] = control.run

@@ -15,15 +15,16 @@ from pydantic import ValidationError
 from sqlalchemy import ColumnElement, Connection, Row, and_, func, or_, select
 
 from broker.bundle.pack import Route, control_event, pack
+from broker.bundle.recovered import read_reply_key, seal_names
 from broker.ports import Message
 from broker.trust.keys import Identity
-from broker.trust.sealing import seal_problems
+from broker.trust.sealing import NO_KEYS, DecryptionKeys, seal_problems
 from broker.trust.signing import b64url
 from consumers.answers import LEGAL_BASIS, PURPOSE
 from consumers.inbox import problems_of
 from consumers.streams import streams_of
 from consumers.tables import inbox
-from schemas.control import Recovered, Recovery, RecoveryAnswer
+from schemas.control import Recovered, RecoveredName, Recovery, RecoveryAnswer
 from schemas.event import digest_of
 from schemas.fates import Fate
 from schemas.limits import PROBLEMS, RECOVERY_ENTRIES, RECOVERY_STREAMS
@@ -41,24 +42,31 @@ _COLUMNS = tuple(
 )
 
 
-def answer_recovery(connection: Connection, source: str, asked: Recovery, request: str) -> RecoveryAnswer:
-    """Tell the next page of what this house holds of `source` (URN) beyond what it asks from; `request` is the asking event's id."""
+def answer_recovery(connection: Connection, source: str, asked: Recovery, request: str, keys: DecryptionKeys = NO_KEYS) -> RecoveryAnswer:
+    """Tell the next page of what this house holds of `source` (URN) beyond what it asks from; `request` is the asking event's id.
+
+    What an encrypted event is about is told under a key that the post sent, if one of `keys` reads that.
+    """
     known = {(head.type.value, head.epoch): head.last for head in asked.known}
     heads: _Heads = {name: known.get(name, 0) for name in streams_of(connection, source)[-RECOVERY_STREAMS:]}
-    page = _Page()
+    reply_key = read_reply_key(asked.reply, keys)
+    page = _Page(names_told=reply_key is not None)
     left = 0
     for epoch in dict.fromkeys(epoch for _, epoch in heads):
         if page.full or not _fill(connection, source, epoch, heads, page):
             left += _count(connection, source, epoch, heads)
     told = tuple({"type": kind, "epoch": epoch, "last": last} for (kind, epoch), last in heads.items())
-    return RecoveryAnswer.model_validate({"request": request, "entries": tuple(page.entries), "told": told, "left": left})
+    names = seal_names(page.names, reply_key) if page.names and reply_key is not None else None
+    return RecoveryAnswer.model_validate({"request": request, "entries": tuple(page.entries), "told": told, "left": left, "names": names})
 
 
 class _Page:
     """What is told at once."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, names_told: bool) -> None:
         self.entries: list[Recovered] = []
+        self.names: list[RecoveredName] = []
+        self._names_told = names_told
         self._bytes = 0
 
     @property
@@ -66,8 +74,12 @@ class _Page:
         """Whether nothing more goes into it."""
         return len(self.entries) >= RECOVERY_ENTRIES or self._bytes >= PAGE_BYTES
 
-    def add(self, entry: Recovered) -> None:
-        """Tell one more."""
+    def add(self, row: Row[Any]) -> None:
+        """Tell one more; pydantic's ValidationError where it cannot be told."""
+        entry = _entry(row)
+        if row.reply_key is not None and self._names_told:
+            self.names.append(_name(row))
+            self._bytes += len(self.names[-1].model_dump_json(exclude_none=True).encode()) * 4 // 3  # base64 of the JWE
         self.entries.append(entry)
         self._bytes += len(entry.model_dump_json(exclude_none=True).encode())
 
@@ -78,7 +90,7 @@ def _fill(connection: Connection, source: str, epoch: str, heads: _Heads, page: 
         if page.full:
             return False
         try:
-            page.add(_entry(row))
+            page.add(row)
         except ValidationError:  # one row that cannot be told must not keep the others back
             log.exception("recovery.untold", source=source, event_id=row.event_id)
         # In the order of sequence and type: all that stands before this row is told, of every type.
@@ -126,6 +138,12 @@ def _entry(row: Row[Any]) -> Recovered:
     content = None if row.content is None else b64url(bytes(row.content))
     named = {"reference": row.reference, "version": row.version, "content": content}
     return Recovered.model_validate(told | named | {"problems": problems})
+
+
+def _name(row: Row[Any]) -> RecoveredName:
+    content = None if row.content is None else b64url(bytes(row.content))
+    problems = () if row.fate == Fate.LOADED.value else problems_of(row.problems)[:PROBLEMS]
+    return RecoveredName(id=row.event_id, reference=row.reference, version=row.version, content=content, problems=problems)
 
 
 def recovery_message(answer: RecoveryAnswer, route: Route, identity: Identity, environment: str, moment: datetime) -> Message:

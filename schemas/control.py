@@ -30,6 +30,10 @@ EventId = Annotated[str, Field(pattern=ID_PATTERN)]
 SealedProblems = Annotated[
     str, Field(min_length=20, max_length=40_000, pattern=r"^[A-Za-z0-9_-]+\.\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+$")
 ]
+SealedNames = Annotated[
+    str, Field(min_length=20, max_length=700_000, pattern=r"^[A-Za-z0-9_-]+\.\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+$")
+]
+SealedKey = Annotated[str, Field(min_length=20, max_length=2_000, pattern=r"^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+){4}$")]
 Digest = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{43}$", description="SHA-256, base64url without padding")]
 CRL_CHARACTERS = 700_000
 Epoch = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
@@ -249,17 +253,19 @@ class StreamHead(Part):
 class Recovery(Part):
     """A post whose outbox was restored or replaced asks what the house holds of it beyond `known`; of a stream not named there, all.
 
-    It asks page by page: the next one's `known` is the last answer's `told`.
+    It asks page by page: the next one's `known` is the last answer's `told`. `reply`, where the post has its data encrypted to this house:
+    a JWE to the house's encryption certificate over 32 random bytes, under which the names of encrypted events come back.
     """
 
     known: tuple[StreamHead, ...] = Field(max_length=RECOVERY_STREAMS)
+    reply: SealedKey | None = None
 
 
 class Recovered(Answer):
     """One event that the house holds of the asking post: its place, its name, and its fate as a receipt tells it.
 
     `content` is the SHA-256 over its data in canonical JSON (`schemas.content`); `version` and `content` where they could be read. Of an
-    event that came encrypted, `reference` is its id, and version and content are not told.
+    event that came encrypted, `reference` is its id, and what it is about stands in the answer's `names`.
     """
 
     type: StreamTypeName
@@ -270,17 +276,29 @@ class Recovered(Answer):
     content: Digest | None = None
 
 
+class RecoveredName(Part):
+    """What a recovered event that came encrypted is about: told under encryption only."""
+
+    id: EventId
+    reference: Annotated[Text, Field(min_length=1, max_length=200)]
+    version: Annotated[int, whole(1, 9_999)] | None = None
+    content: Digest | None = None
+    problems: tuple[Problem, ...] = Field(default=(), max_length=PROBLEMS)
+
+
 class RecoveryAnswer(Part):
     """One page of what the house holds beyond what the post asked from; `request` is the id of the recovery that it answers.
 
     `told`: how far each stream of the post is told now, all streams that the house knows of it; `left`: how many events still are to be
-    told.
+    told. `names`: a JWE (`dir`, `A256GCM`) under the recovery's reply key, over the JSON list of the `RecoveredName`s of those entries
+    that came encrypted.
     """
 
     request: EventId
     entries: tuple[Recovered, ...] = Field(default=(), max_length=RECOVERY_ENTRIES)
     told: tuple[StreamHead, ...] = Field(default=(), max_length=RECOVERY_STREAMS)
     left: Annotated[int, whole(0, INTEGER)]
+    names: SealedNames | None = None
 
 
 class Withdrawal(Part):

@@ -9,7 +9,7 @@ from broker.evidence.voices import CONTRADICTS, UNPROVEN, Meant, Voice
 from broker.trust.sealing import unseal_problems
 from broker.trust.signing import b64url
 from schemas.content import validate
-from schemas.control import Answer, Receipt
+from schemas.control import Answer, Receipt, RecoveryAnswer
 from schemas.errors import ContentError
 from schemas.event import Event
 from schemas.fates import Fate
@@ -28,11 +28,11 @@ def answered(receipt: Voice, meant: Meant, reply_key: bytes | None) -> Iterator[
         yield Finding(State.BROKEN, "receipt", misfit, code=CONTRADICTS)
         return
     try:
-        said: Receipt = validate(receipt.event.type, receipt.event.data)
+        said: Receipt | RecoveryAnswer = validate(receipt.event.type, receipt.event.data)
     except ContentError as error:
         yield Finding(State.BROKEN, "receipt", f"the receipt cannot be read: {error.problems[0]}", code=error.code)
         return
-    answers = [answer for answer in said.answers if answer.id == meant.id]
+    answers = [answer for answer in (said.answers if isinstance(said, Receipt) else said.entries) if answer.id == meant.id]
     if [answer.digest for answer in answers] != [b64url(meant.digest)]:
         text = "the receipt names this id with another digest: of other bytes" if answers else "the receipt does not name this event"
         yield Finding(State.BROKEN, "receipt", text, code=CONTRADICTS)
@@ -41,7 +41,7 @@ def answered(receipt: Voice, meant: Meant, reply_key: bytes | None) -> Iterator[
 
 
 def _misfit(receipt: Event, meant: Meant) -> str | None:
-    if receipt.type != EventType.RECEIPT:
+    if receipt.type not in (EventType.RECEIPT, EventType.RECOVERY_ANSWER):  # a restored outbox is answered all at once, page by page
         return f"what should be a receipt is a {receipt.type}"
     if (receipt.destination, receipt.environment) != (meant.source, meant.environment):
         return f"the receipt is for {receipt.destination} in {receipt.environment}, not for {meant.source} in {meant.environment}"

@@ -230,6 +230,10 @@ class Outbox:
         with reading_transaction(self._engine) as connection:
             return copying.standing(connection)
 
+    def recipient(self, house: str) -> Recipient | None:
+        """To whom what is accepted for a house (URN) is encrypted; None where it is not."""
+        return self._recipients.get(house)
+
     def holes(self) -> int:
         """How many numbers were given in forgotten times of which nobody knows the event."""
         with reading_transaction(self._engine) as connection:

@@ -6,21 +6,20 @@ What is kept and learned of it stands in `broker.outbox.recovering`; a relay tha
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from concurrent.futures import Future
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import structlog
 
-from broker.bundle.pack import Route, control_event, pack
+from broker.bundle.recovered import new_reply_key, with_names
 from broker.outbox.store import Outbox
 from broker.outbox.values import RecoveryState, Told
-from broker.ports import Broker, Message, Published
+from broker.ports import Broker, Published
 from broker.relay.lane import Lane
-from broker.trust.keys import Identity
+from broker.relay.writing import ControlWriter
 from schemas.control import Recovery
-from schemas.event import digest_of
-from schemas.names import EventType, Party
+from schemas.names import EventType
 
 log = structlog.get_logger()
 
@@ -28,8 +27,6 @@ FIRST_WAIT_SECONDS = 5.0  # how long the first answer is waited for before it is
 LONGEST_WAIT_SECONDS = 60.0
 LOOK_AGAIN = timedelta(minutes=10)  # until a house that has told all is asked for what was on its way then; doubled with every time
 LOOK_AGAIN_CAP = timedelta(days=1)
-
-Sign = Callable[[Recovery, str, datetime], tuple[str, Message]]  # what is asked, of which house (URN), when: the event's id, and a message
 
 
 def ask_wait_seconds(asked: int) -> float:
@@ -40,13 +37,13 @@ def ask_wait_seconds(asked: int) -> float:
 class LaneRecovery:
     """What is asked of one customs house, as the relay's thread sees it."""
 
-    def __init__(self, destination: str, outbox: Outbox, sign: Sign) -> None:
+    def __init__(self, destination: str, outbox: Outbox, writer: ControlWriter) -> None:
         self.destination = destination
         self._outbox = outbox
-        self._sign = sign
+        self._writer = writer
         self._open = False
         self._holds = False
-        self._requests: set[str] = set()
+        self._requests: dict[str, bytes | None] = {}  # what was asked, by the event's id, and the key under which names come back
         self._asked = 0
         self._asked_at: datetime | None = None
         self._answered = False
@@ -63,7 +60,7 @@ class LaneRecovery:
         """See how the outbox stands now."""
         is_open = self.destination in state.waiting_for
         if is_open and not self._open:
-            self._requests, self._asked, self._asked_at = set(), 0, None
+            self._requests, self._asked, self._asked_at = {}, 0, None
         self._open = is_open
         self._answered = not is_open and any(house.destination == self.destination for house in state.houses)
         self._holds = is_open and state.life.recovering
@@ -76,15 +73,24 @@ class LaneRecovery:
         wait = timedelta(seconds=ask_wait_seconds(self._asked))
         if self._asked_at is not None and abs(now - self._asked_at) < wait:
             return
-        request, message = self._sign(Recovery(known=tuple(self._outbox.heads(self.destination))), self.destination, now)
-        self._requests.add(request)
+        self._ask(broker, now)
         self._asked, self._asked_at = self._asked + 1, now
-        (self._leaving,) = broker.publish([message])
         log.info("recovery.asked", destination=self.destination, times=self._asked)
 
-    def takes(self, told: Told) -> bool:
-        """Whether this answers a question of ours: one to an older process may begin elsewhere."""
-        return told.destination == self.destination and told.answer.request in self._requests
+    def _ask(self, broker: Broker, now: datetime) -> None:
+        recipient = self._outbox.recipient(self.destination)
+        key, sealed = (None, None) if recipient is None else new_reply_key(recipient)
+        known = tuple(self._outbox.heads(self.destination))
+        asked = Recovery(known=known, reply=sealed)
+        raw = self._writer.write(EventType.RECOVERY, self.destination, f"beyond {len(known)} heads", asked, now)
+        self._requests[json.loads(raw)["id"]] = key
+        (self._leaving,) = broker.publish([self._writer.sign(EventType.RECOVERY, self.destination, raw, now)])
+
+    def read(self, told: Told) -> Told | None:
+        """The page, if it answers a question of ours (one to an older process may begin elsewhere), with the names that it tells sealed."""
+        if told.destination != self.destination or told.answer.request not in self._requests:
+            return None
+        return replace(told, answer=with_names(told.answer, self._requests[told.answer.request]))
 
     def told(self) -> None:
         """A page is kept: ask for the next one at once."""
@@ -107,21 +113,3 @@ class LaneRecovery:
                 advice = 'the house over there takes no recoveries: run "panj topology check" here, and have it applied there'
                 log.warning("recovery.unroutable", destination=self.destination, advice=advice)
             self._leaving = None
-
-
-def sign_recovery(
-    asked: Recovery, source: Party, destination: str, environment: str, identity: Identity, now: datetime
-) -> tuple[str, Message]:
-    """Give the event's id and the message that asks."""
-    house = Party.of_urn(destination)
-    raw = control_event(
-        EventType.RECOVERY.value,
-        source,
-        house,
-        environment=environment,
-        subject=f"beyond {len(asked.known)} heads",
-        data=asked,
-        now=now,
-    )
-    message = pack(Route(source, house, EventType.RECOVERY.value), [raw], [digest_of(raw)], identity, now)
-    return str(json.loads(raw)["id"]), message

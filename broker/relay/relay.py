@@ -26,14 +26,13 @@ from broker.relay.decisions import Bundle, bundle_limits
 from broker.relay.fitness import Fitness
 from broker.relay.hindrances import Hindrances
 from broker.relay.lane import Lane
-from broker.relay.recovering import LaneRecovery, sign_recovery
+from broker.relay.recovering import LaneRecovery
 from broker.relay.tenure import LEASE_SECONDS, Tenure
 from broker.relay.writing import ControlWriter
 from broker.settings.model import Settings
 from broker.suspension import holdback
 from broker.trust.anchors import TrustStore
 from broker.trust.keys import Identity
-from schemas.control import Recovery
 from schemas.errors import UnavailableError
 from schemas.names import Party, house_of
 
@@ -148,7 +147,7 @@ class Relay:
             lane = Lane(house_of(country).urn, broker, self._outbox, self._settings.relay, limits, self.wake)
             lane.begin()
             self._lanes[country] = lane
-            self._recoveries[country] = LaneRecovery(lane.destination, self._outbox, self._sign_recovery)
+            self._recoveries[country] = LaneRecovery(lane.destination, self._outbox, self._writer)
         self._closings.begin(self._lanes)
         self._subscriptions = {
             country: broker.subscribe(self._party.unit, PREFETCH, self.wake) for country, broker in self._brokers.items()
@@ -245,7 +244,8 @@ class Relay:
                 self._pending.receipts.extend(arrived.receipts)
                 self._pending.returned.extend(arrived.returned)
                 self._pending.parked.extend(arrived.parked)
-                self._pending.told.extend(told for told in arrived.told if self._recoveries[country].takes(told))
+                pages = map(self._recoveries[country].read, arrived.told)
+                self._pending.told.extend(page for page in pages if page is not None)
                 self._pending.answers.extend(arrived.answers)
                 self._pending.wishes.extend(arrived.wishes)
                 self._to_acknowledge.append((subscription, deliveries))
@@ -326,6 +326,3 @@ class Relay:
         size = len(message.body)
         log.info("bundle.relayed", destination=bundle.destination, type=bundle.type, events=len(bundle.rows), bytes=size)
         return message
-
-    def _sign_recovery(self, asked: Recovery, destination: str, now: datetime) -> tuple[str, Message]:
-        return sign_recovery(asked, self._party, destination, self._environment, self.identity, now)

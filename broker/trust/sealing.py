@@ -107,21 +107,33 @@ class DecryptionKeys:
 NO_KEYS = DecryptionKeys({})  # a house that nobody encrypts to
 
 
+def seal_reply(content: bytes, reply_key: bytes) -> str:
+    """Encrypt what goes back to a post, under a key that it chose."""
+    header = json.dumps({"alg": TO_POST[0], "enc": TO_POST[1]})
+    return str(jwe.JWE(content, recipient=_symmetric(reply_key), protected=header, algs=TO_POST).serialize(compact=True))
+
+
+def unseal_reply(sealed: str, reply_key: bytes) -> bytes | None:
+    """Read it; None where it is under another key, or broken."""
+    token = jwe.JWE(algs=TO_POST)
+    try:
+        _header(sealed, TO_POST)
+        token.deserialize(sealed, key=_symmetric(reply_key))
+        return bytes(token.payload)
+    except (JWException, ContentError, ValueError, TypeError):
+        return None
+
+
 def seal_problems(problems: Sequence[Problem], reply_key: bytes) -> str:
     """Encrypt reasons to the post that sent the event, under the key that came with it."""
-    header = json.dumps({"alg": TO_POST[0], "enc": TO_POST[1]})
-    plaintext = _PROBLEMS.dump_json(tuple(problems), exclude_none=True)
-    return str(jwe.JWE(plaintext, recipient=_symmetric(reply_key), protected=header, algs=TO_POST).serialize(compact=True))
+    return seal_reply(_PROBLEMS.dump_json(tuple(problems), exclude_none=True), reply_key)
 
 
 def unseal_problems(sealed: str, reply_key: bytes | None) -> tuple[Problem, ...]:
     """Read reasons; where they cannot be read (another key, a key lost with the outbox) that itself is the one reason told."""
-    token = jwe.JWE(algs=TO_POST)
     try:
-        _header(sealed, TO_POST)
-        token.deserialize(sealed, key=_symmetric(reply_key or b""))
-        return _PROBLEMS.validate_json(token.payload)[:PROBLEMS]
-    except (JWException, ContentError, ValidationError, ValueError, TypeError):
+        return _PROBLEMS.validate_json(unseal_reply(sealed, reply_key or b"") or b"")[:PROBLEMS]
+    except ValidationError:
         text = "the house's reasons are encrypted under a key that this outbox does not hold: ask the house"
         return (Problem(code="reasons-unreadable", text=text),)
 

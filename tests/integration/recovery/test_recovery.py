@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from broker.bundle.lines import expand
 from broker.outbox.values import Acceptance
-from schemas.errors import UnavailableError
-from tests.integration.recovery.world import HOUSE, World, arrival, export
+from schemas.errors import ConflictError, UnavailableError
+from tests.integration.recovery.world import HOUSE, Authorities, World, arrival, export, world_at
 
 
 def names(accepted: list[Acceptance]) -> list[tuple[str, int]]:
@@ -135,6 +136,44 @@ def test_what_was_still_on_its_way_when_the_house_told_all_is_learned_later(worl
     assert world.outbox.is_quiet()
     assert world.loaded() == [(f"TJ/TJPNJ/2026/{number}", 1) for number in (1, 2, 3, 4)]
     assert all(each.duplicate for each in world.accept(export(2), export(3), export(4)))
+
+
+def test_of_encrypted_events_the_brokers_learn_nothing_and_the_post_everything(tmp_path: Path, authorities: Authorities) -> None:
+    with world_at(tmp_path, authorities, sealed=True) as world:
+        accepted = world.accept(export(1), export(2), export(3, gross_mass_kg="heavy"))
+        world.settle()
+        world.close_post()
+        world.lose()
+        world.open_post()
+        world.ours.declare("a broker's administrator", "#")
+        heard = world.ours.broker().subscribe("a broker's administrator", 100)
+        world.recover(everything=True)
+        bodies = [expand(each.message.body, each.message.content_encoding) for each in heard.take(100, 0)]
+        assert any(b"customs.recovery-answer.v1" in body for body in bodies)
+        assert not any(name in body for body in bodies for name in (b"TJPNJ", b"heavy", b"field-invalid"))
+        again = world.accept(export(1), export(2))
+        assert [(each.duplicate, each.event_id) for each in again] == [(True, each.event_id) for each in accepted[:2]]
+        (refused,) = world.outbox.fate_of([accepted[2].event_id])
+        assert {problem.code for problem in refused.problems} == {"field-invalid"}
+        with pytest.raises(ConflictError, match="version-conflict"):
+            world.accept(export(1, gross_mass_kg="3752"))
+        world.settle()
+        assert world.loaded() == [("TJ/TJPNJ/2026/1", 1), ("TJ/TJPNJ/2026/2", 1)]
+
+
+def test_an_encrypted_event_whose_place_is_taken_goes_out_again(tmp_path: Path, authorities: Authorities) -> None:
+    with world_at(tmp_path, authorities, sealed=True) as world:
+        world.copy_aside(tmp_path / "yesterday")
+        world.accept(export(1))
+        world.settle()
+        world.put_back(tmp_path / "yesterday")
+        world.accept(export(2))
+        world.post_turn()
+        world.house_turn()
+        assert world.parked() == ["sequence-conflict"]
+        world.recover()
+        assert world.loaded() == [("TJ/TJPNJ/2026/1", 1), ("TJ/TJPNJ/2026/2", 1)]
+        assert all(each.duplicate for each in world.accept(export(1), export(2)))
 
 
 def test_a_relay_that_dies_between_two_pages_goes_on_where_it_was(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

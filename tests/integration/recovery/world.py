@@ -20,10 +20,11 @@ from broker.outbox.store import Outbox
 from broker.outbox.values import Acceptance, Draft
 from broker.relay.relay import Relay
 from broker.relay.tenure import LEASE_SECONDS
-from broker.settings.model import ConsumerSettings, RelaySettings, Settings
+from broker.settings.model import ConsumerSettings, House, RelaySettings, Settings
 from broker.trust.anchors import TrustStore
 from broker.trust.authority import Authority, create_authority
 from broker.trust.keys import Identity, Signer
+from broker.trust.sealing import DecryptionKeys, Recipient
 from consumers import migrations
 from consumers.control import ControlWorker, expectations
 from consumers.database import open_engine
@@ -68,6 +69,10 @@ class Authorities:
         self.afghan = create_authority(directory / "af", "af")
         self.post = _identity(self.tajik, POST)
         self.house = _identity(self.afghan, HOUSE)
+        pair = self.afghan.create_encryption(HOUSE)
+        self.keys = DecryptionKeys.load(House(certificate=Path("-"), key=Path("-"), database="sqlite:///x", encryption=(pair,)))
+        trust = TrustStore({"af": self.afghan.anchor}, {"af": self.afghan.crl.parent})
+        self.recipient = Recipient.load(pair.certificate, HOUSE, trust, datetime.now(UTC))
 
 
 def _identity(authority: Authority, party: Party) -> Identity:
@@ -78,8 +83,9 @@ def _identity(authority: Authority, party: Party) -> Identity:
 class World:
     """One post and one house. Nothing moves but by `turn`, `post_turn`, `house_turn`."""
 
-    def __init__(self, directory: Path, authorities: Authorities, house_url: str) -> None:
+    def __init__(self, directory: Path, authorities: Authorities, house_url: str, *, sealed: bool = False) -> None:
         types = sorted(STREAM_TYPES)
+        self._recipients = {HOUSE.urn: authorities.recipient} if sealed else {}
         self.directory = directory
         self.clock = HandClock(datetime.now(UTC) + timedelta(minutes=1))
         self.ours, self.theirs = MemoryExchange(), MemoryExchange()
@@ -102,7 +108,8 @@ class World:
         trust = TrustStore({"tj": self._authorities.tajik.anchor}, {"tj": self._authorities.tajik.crl.parent})
         expected, stop, signer = expectations("af", ["tj"], "test"), threading.Event(), Signer(self._authorities.house)
         record = load_consumer(ConsumerSettings(queue="record", types=tuple(types), handler="consumers.loaders.record"))
-        pipeline = Pipeline(record, engine, trust, expected, stop, self.clock)
+        keys = self._authorities.keys
+        pipeline = Pipeline(record, engine, trust, expected, stop, self.clock, keys=keys)
         self.worker = Worker(pipeline, HOUSE, "test", signer, {"tj": self.theirs.broker()})
         self.control = ControlWorker(
             engine=engine,
@@ -112,6 +119,7 @@ class World:
             brokers={"tj": self.theirs.broker()},
             stop=stop,
             clock=self.clock,
+            keys=keys,
         )
         self.worker.open()
         self.control.open()
@@ -124,7 +132,7 @@ class World:
 
     def open_post(self, copy: Path | None = None) -> None:
         """Start the post's relay on the file that is there, with a second copy or without."""
-        self.outbox = Outbox.open(f"sqlite:///{self.file}", POST, "test", self.clock)
+        self.outbox = Outbox.open(f"sqlite:///{self.file}", POST, "test", self.clock, recipients=self._recipients)
         if copy is not None:
             self.outbox.copy_to(CopyPlace(copy), keeps=True)
         self.relay = Relay(
@@ -218,9 +226,9 @@ class World:
 
 
 @contextmanager
-def world_at(directory: Path, authorities: Authorities, house_url: str | None = None) -> Iterator[World]:
-    """A world in a directory; closed at the end."""
-    world = World(directory, authorities, house_url or f"sqlite:///{directory}/house.sqlite")
+def world_at(directory: Path, authorities: Authorities, house_url: str | None = None, *, sealed: bool = False) -> Iterator[World]:
+    """A world in a directory; closed at the end. `sealed`: everything is encrypted to the house."""
+    world = World(directory, authorities, house_url or f"sqlite:///{directory}/house.sqlite", sealed=sealed)
     try:
         yield world
     finally:

@@ -100,6 +100,14 @@ class Crossing:
         others = [{"id": new_id(), "digest": b64url(digest_of(bytes([number]))), "fate": "LOADED"} for number in range(2)]
         return control(EventType.RECEIPT, HOUSE, POST, {"answers": [others[0], own, others[1]]}, self.answered_at)
 
+    def recovery_answer(self) -> bytes:
+        """The house's answer to a post that was restored, which names the event among others."""
+        receipt = json.loads(self.receipt())["data"]["answers"]
+        place = {"type": EventType.EXPORT_DECLARATION.value, "epoch": EPOCH, "reference": "TJ/PNJ/2026/1"}
+        entries = [answer | place | {"sequence": number} for number, answer in enumerate(receipt, SEQUENCE - 1)]
+        said = {"request": new_id(), "entries": entries, "left": 0}
+        return control(EventType.RECOVERY_ANSWER, HOUSE, POST, said, self.answered_at)
+
     def lines(self) -> list[Line]:
         """The block of five events, the third of which is ours."""
         return [

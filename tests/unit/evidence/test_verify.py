@@ -79,6 +79,14 @@ def test_other_fates_are_told_with_their_reasons(fate: str) -> None:
     assert f"answered {fate} for exactly this event (it breaks a rule [rule-broken])" in found(verdict, "receipt")[0].text
 
 
+def test_what_a_house_told_a_restored_post_is_as_good_as_a_receipt() -> None:
+    told = CROSSING.said(CROSSING.recovery_answer(), RECEIVER, CROSSING.answered_at)
+    entry = EventEvidence(event=CROSSING.said(CROSSING.raw, SENDER, CROSSING.exported_at), receipt=told)
+    verdict = judged(CROSSING.file(account(POST, entry)))
+    assert verdict.holds
+    assert "answered LOADED for exactly this event" in found(verdict, "receipt")[0].text
+
+
 def test_what_is_not_there_is_not_claimed_and_no_fault() -> None:
     only = account(POST, EventEvidence(event=CROSSING.said(CROSSING.raw, SENDER, NOW)))
     verdict = judged(CROSSING.file(only))
