@@ -68,14 +68,10 @@ def still_needed(connection: Connection, event_ids: Collection[str]) -> tuple[se
 
 
 def was_pruned(connection: Connection, place: Place) -> bool:
-    """Whether a place was numbered here and its event is gone since: settled, and removed after its time."""
+    """Whether the event of a place was here, settled, and is in the archive since."""
     destination, event_type, epoch, sequence = place
     here = (stream.c.destination == destination, stream.c.type == event_type, stream.c.epoch == epoch)
-    given = connection.execute(select(stream.c.last_sequence, stream.c.holes).where(*here)).first()
-    if given is None or given.holes or sequence > given.last_sequence:
-        return False
-    at = (outbox.c.destination == destination, outbox.c.type == event_type, outbox.c.epoch == epoch, outbox.c.sequence == sequence)
-    return connection.execute(select(outbox.c.position).where(*at)).first() is None
+    return sequence <= (connection.execute(select(stream.c.pruned_to).where(*here)).scalar() or 0)
 
 
 def note_standing(connection: Connection, standing: CopyStanding) -> None:

@@ -118,7 +118,8 @@ def _lines(connection: Connection, block: Block) -> Iterator[dict[str, Any]]:
 
 def _answers_what_is_kept(connection: Connection, raw: bytes) -> bool:
     """Whether a receipt names an event that is still here: asked by its ids, for no index leads from receipts to rows."""
-    ids = [answer["id"] for answer in json.loads(raw)["data"]["answers"]]
+    said = json.loads(raw)["data"]  # a recovery's answer names its events as `entries`
+    ids = [answer["id"] for answer in said.get("answers", said.get("entries", ()))]
     return connection.execute(select(outbox.c.position).where(outbox.c.event_id.in_(ids)).limit(1)).first() is not None
 
 

@@ -143,15 +143,15 @@ def _before_gaps(connection: Connection, house: str) -> list[StreamHead]:
     stuck = (outbox.c.destination == house, outbox.c.settled_at_utc.is_(None), outbox.c.answered_fate.is_(None), outbox.c.relays > 1)
     first = select(outbox.c.type, outbox.c.epoch, func.min(outbox.c.sequence)).where(*stuck).group_by(outbox.c.type, outbox.c.epoch)
     found = {(row[0], row[1]): row[2] - 1 for row in connection.execute(first)}
-    holed = select(stream.c.type, stream.c.epoch).where(stream.c.destination == house, stream.c.holes > 0)
-    for kind, epoch in connection.execute(holed).all():
-        gap = _first_gap(connection, house, kind, epoch)
+    holed = select(stream.c.type, stream.c.epoch, stream.c.pruned_to).where(stream.c.destination == house, stream.c.holes > 0)
+    for kind, epoch, pruned_to in connection.execute(holed).all():
+        gap = _first_gap(connection, house, kind, epoch, pruned_to)
         found[(kind, epoch)] = min(gap, found.get((kind, epoch), gap))
     return [_head(kind, epoch, last) for (kind, epoch), last in found.items()]
 
 
-def _first_gap(connection: Connection, house: str, kind: str, epoch: str) -> int:
-    """Up to where a stream is whole here."""
+def _first_gap(connection: Connection, house: str, kind: str, epoch: str, pruned_to: int) -> int:
+    """Up to where a stream is whole here, or was until it was archived."""
     here = (outbox.c.destination == house, outbox.c.type == kind, outbox.c.epoch == epoch)
     next_one = outbox.alias()
     followed = exists().where(
@@ -163,7 +163,7 @@ def _first_gap(connection: Connection, house: str, kind: str, epoch: str) -> int
     lowest, whole_to = connection.execute(
         select(func.min(outbox.c.sequence), select(func.min(outbox.c.sequence)).where(*here, ~followed).scalar_subquery()).where(*here)
     ).one()
-    return 0 if lowest is None or lowest > 1 else int(whole_to)
+    return pruned_to if lowest is None or lowest > pruned_to + 1 else int(whole_to)
 
 
 def _last_heads(connection: Connection, house: str) -> list[StreamHead]:
