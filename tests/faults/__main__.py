@@ -12,13 +12,13 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from tests.faults import brokers, databases, line, processes
+from tests.faults import brokers, certificates, clocks, databases, line, processes
 from tests.faults.fault import Fault
 from tests.faults.report import Report, say
 from tests.faults.scene import Form
 from tests.faults.suite import Suite, rows_of
 
-FAULTS: tuple[Fault, ...] = (*processes.FAULTS, *brokers.FAULTS, *databases.FAULTS, *line.FAULTS)
+FAULTS: tuple[Fault, ...] = (*processes.FAULTS, *brokers.FAULTS, *databases.FAULTS, *line.FAULTS, *clocks.FAULTS, *certificates.FAULTS)
 INTERRUPTED = 130
 
 

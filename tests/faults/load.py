@@ -66,7 +66,7 @@ class Wave:
     def waiting_keys(self, way: int) -> set[Key]:
         """Which declarations dropped one way still lie where they were dropped."""
         waiting = {path.name for path in self.dropped[way].way.watch.iterdir()}
-        return {key for name, key in self.dropped[way].files.items() if name in waiting}
+        return {key for name, key in list(self.dropped[way].files.items()) if name in waiting}
 
     def drop(self, count: int, way: int | None = None, *, deadly: bool = False) -> None:
         """Drop so many more declarations each way (or one way, by its index), one file each; `deadly`: the worker that loads them dies."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import sqlite3
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -114,12 +116,15 @@ class Scene:
 
     # The daemons.
 
-    def start(self, name: str, *, dying: str = "", clock: float = 0.0) -> Daemon:
-        """Start one of the daemons, without the defences that it does without at present; `dying` and `clock`: see `altered`."""
+    def start(self, name: str, *more: str, dying: str = "", clock: float = 0.0) -> Daemon:
+        """Start one of the daemons (with `more` words to its command), without the defences that it does without at present.
+
+        `dying` and `clock`: see `altered`.
+        """
         country, _, unit = name.partition("-")
         side = self.lab.tj if country == "tj" else self.lab.af
         words = ("customs", "run") if unit == "customs" else ("post", "run", "--post", unit)
-        return self.lab.spawn(side, *words, name=name, through=self._through(name, dying, clock))
+        return self.lab.spawn(side, *words, *more, name=name, through=self._through(name, dying, clock))
 
     def _through(self, name: str, dying: str, clock: float) -> tuple[str, ...]:
         options = {"--without": ",".join(self.without.get(name, ())), "--dying": dying, "--clock": f"{clock:g}" if clock else ""}
@@ -160,6 +165,14 @@ class Scene:
         for name in changed:
             self.start(name)
 
+    def panj(self, side: Administration, *words: str) -> str:
+        """Run a `panj` command of one side, as a person does; RuntimeError where it does not end well."""
+        command = [sys.executable, "-m", PANJ, *words, "--config", str(side.config)]
+        done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=120)
+        if done.returncode:
+            raise RuntimeError(f"panj {' '.join(words)}: {done.returncode}: {(done.stderr or done.stdout).strip()[-400:]}")
+        return done.stdout
+
     # Settings, databases and topology.
 
     @property
@@ -174,6 +187,10 @@ class Scene:
         with sqlite3.connect(self.outbox_file) as connection:
             connection.execute("UPDATE outbox SET accepted_at_utc = accepted_at_utc - ? WHERE relayed_at_utc IS NULL", (earlier,))
         connection.close()
+
+    def recover_post(self) -> None:
+        """Have the struck post begin a new epoch, as an operator does after its outbox or its clock was set back."""
+        self.panj(self.sender, "post", "recover", "--post", self.ways[0].post)
 
     def outbox_goes_back(self, revisions: int) -> None:
         """Take the struck post's outbox back by so many revisions, as if it had been made by an older version."""

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import structlog
@@ -34,6 +35,14 @@ def _deaf_to_sigterm() -> None:
 
 
 # At a post.
+
+
+def _any_clock() -> None:
+    """A clock that stands before what was written down is as good as any."""
+    from broker import clocks
+
+    _put(clocks, "refuse_backwards", lambda *_: None)
+    _put(clocks, "STEP", timedelta(days=10_000))
 
 
 def _no_resends() -> None:
@@ -196,7 +205,26 @@ def _migrations_by_parts() -> None:
     _put(Operations, "invoke", invoke)
 
 
+def _renewal_unnoticed() -> None:
+    """The pair that was read at the start is used until the end."""
+    from broker.freshness import Freshness
+
+    _put(Freshness, "_look_at_pair", lambda *_: None)
+
+
+def _signs_though_expired() -> None:
+    from broker.relay import fitness
+
+    _put(fitness, "_refuse_expired", lambda *_: None)
+
+
 # In a customs house.
+
+
+def _crls_unread() -> None:
+    from broker.trust.crls import Crl
+
+    _put(Crl, "revokes", lambda *_: False)
 
 
 def _inbox_forgets() -> None:
@@ -303,6 +331,10 @@ DEFENCES: dict[str, Callable[[], None]] = {
     "nacks": _refusals_unheard,
     "beacons": _no_beacon_gate,
     "whole-migrations": _migrations_by_parts,
+    "clock": _any_clock,
+    "renewal": _renewal_unnoticed,
+    "expiry": _signs_though_expired,
+    "crls": _crls_unread,
     "inbox": _inbox_forgets,
     "one-transaction": _two_transactions,
     "late-acks": _acks_first,

@@ -1,0 +1,91 @@
+"""Faults of clocks: one side's is two hours off for a while, then somebody sets it right."""
+
+from __future__ import annotations
+
+import sqlite3
+
+from tests.faults.fault import HOUSE, POST, Breach, Control, Fault
+from tests.faults.scene import Scene
+
+OFF_SECONDS = 2 * 3600.0
+
+
+def _post_behind(scene: Scene) -> None:
+    """Its clock stands before its own last event: it neither accepts nor signs."""
+    before = _relayed_too_early(scene)
+    scene.stop(POST)
+    scene.start(POST, clock=-OFF_SECONDS)
+    scene.go_on(4, 8, 60)
+    scene.stop(POST)
+    scene.start(POST)
+    scene.measure("events relayed before they were accepted", _relayed_too_early(scene) - before, 0)
+
+
+def _post_ahead(scene: Scene) -> None:
+    """Its events bear instants that are yet to come; once it is right again, it begins a new epoch."""
+    scene.stop(POST)
+    scene.start(POST, clock=OFF_SECONDS)
+    scene.settles(20)
+    scene.go_on(2, 4, 60)
+    scene.stop(POST)
+    scene.recover_post()
+    scene.start(POST)
+
+
+def _house_behind(scene: Scene) -> None:
+    before = _written_backwards(scene)
+    scene.stop(HOUSE)
+    scene.start(HOUSE, clock=-OFF_SECONDS)
+    scene.go_on(4, 8, 60)
+    scene.stop(HOUSE)
+    scene.start(HOUSE)
+    scene.measure("events taken in before earlier ones", _written_backwards(scene) - before, 0)
+
+
+def _house_ahead(scene: Scene) -> None:
+    """Certificates, CRLs and instants of honest posts are all within what it tolerates; once right again, it is told to trust its clock."""
+    scene.stop(HOUSE)
+    scene.start(HOUSE, clock=OFF_SECONDS)
+    scene.settles(20)
+    scene.go_on(2, 4, 60)
+    scene.stop(HOUSE)
+    scene.start(HOUSE, "--trust-clock")
+
+
+def _relayed_too_early(scene: Scene) -> int:
+    """How many events left the struck post before they were accepted, by its own clock."""
+    query = "SELECT count(*) FROM outbox WHERE relayed_at_utc < accepted_at_utc - 1000000"
+    with sqlite3.connect(scene.outbox_file, timeout=30) as connection:
+        return int(connection.execute(query).fetchone()[0])
+
+
+def _written_backwards(scene: Scene) -> int:
+    """How many events the struck house took in more than an hour before ones that it had taken in earlier: ids rise with time."""
+    query = """SELECT count(*) FROM
+               (SELECT received_at_utc AS at, max(received_at_utc) OVER (PARTITION BY source ORDER BY event_id) AS latest FROM inbox) AS each
+               WHERE at < latest - INTERVAL '1 hour'"""
+    with scene.admin() as connection:
+        row = connection.execute(query).fetchone()
+        assert row is not None
+        return int(row[0])
+
+
+NO_CONTROL = "nothing is switched off that would make an honest event of this clock false: that it is not refused is what is shown"
+
+FAULTS = (
+    Fault(
+        "post-clock-behind",
+        "the post's clock is two hours behind, then right",
+        _post_behind,
+        Control("it goes on with the clock that it has", Breach.OVER, {POST: ("clock",)}),
+        short=True,
+    ),
+    Fault("post-clock-ahead", "the post's clock is two hours ahead, then right", _post_ahead, NO_CONTROL),
+    Fault(
+        "house-clock-behind",
+        "the house's clock is two hours behind, then right",
+        _house_behind,
+        Control("it goes on with the clock that it has", Breach.OVER, {HOUSE: ("clock",)}),
+    ),
+    Fault("house-clock-ahead", "the house's clock is two hours ahead, then right", _house_ahead, NO_CONTROL),
+)
