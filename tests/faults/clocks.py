@@ -62,7 +62,7 @@ def _relayed_too_early(scene: Scene) -> int:
 def _written_backwards(scene: Scene) -> int:
     """How many events the struck house took in more than an hour before ones that it had taken in earlier: ids rise with time."""
     query = """SELECT count(*) FROM
-               (SELECT received_at_utc AS at, max(received_at_utc) OVER (PARTITION BY source ORDER BY event_id) AS latest FROM inbox) AS each
+               (SELECT received_at_utc AS at, max(received_at_utc) OVER (PARTITION BY source ORDER BY event_id) AS latest FROM inbox) AS one
                WHERE at < latest - INTERVAL '1 hour'"""
     with scene.admin() as connection:
         row = connection.execute(query).fetchone()
