@@ -12,13 +12,21 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from tests.faults import brokers, certificates, clocks, databases, line, processes
+from tests.faults import brokers, certificates, clocks, databases, line, processes, restores
 from tests.faults.fault import Fault
 from tests.faults.report import Report, say
 from tests.faults.scene import Form
 from tests.faults.suite import Suite, rows_of
 
-FAULTS: tuple[Fault, ...] = (*processes.FAULTS, *brokers.FAULTS, *databases.FAULTS, *line.FAULTS, *clocks.FAULTS, *certificates.FAULTS)
+FAULTS: tuple[Fault, ...] = (
+    *processes.FAULTS,
+    *brokers.FAULTS,
+    *databases.FAULTS,
+    *line.FAULTS,
+    *clocks.FAULTS,
+    *certificates.FAULTS,
+    *restores.FAULTS,
+)
 INTERRUPTED = 130
 
 

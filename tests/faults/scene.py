@@ -7,7 +7,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -165,9 +165,9 @@ class Scene:
         for name in changed:
             self.start(name)
 
-    def panj(self, side: Administration, *words: str) -> str:
+    def panj(self, side: Administration, *words: str, through: Sequence[str] = (PANJ,)) -> str:
         """Run a `panj` command of one side, as a person does; RuntimeError where it does not end well."""
-        command = [sys.executable, "-m", PANJ, *words, "--config", str(side.config)]
+        command = [sys.executable, "-m", *through, *words, "--config", str(side.config)]
         done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=120)
         if done.returncode:
             raise RuntimeError(f"panj {' '.join(words)}: {done.returncode}: {(done.stderr or done.stdout).strip()[-400:]}")
@@ -190,7 +190,14 @@ class Scene:
 
     def recover_post(self) -> None:
         """Have the struck post begin a new epoch, as an operator does after its outbox or its clock was set back."""
-        self.panj(self.sender, "post", "recover", "--post", self.ways[0].post)
+        words = ("post", "recover", "--post", self.ways[0].post, "--force", "--timeout", "60", "--reason", "a fault")
+        self.panj(self.sender, *words, through=self._through(POST, "", 0.0))
+
+    def put_in_again(self) -> None:
+        """Have the struck post's directory hold again what it took, as an operator does who does not know what was lost."""
+        watch = self.ways[0].watch
+        for path in (watch / "taken").rglob("*.json"):
+            path.replace(watch / path.name)
 
     def outbox_goes_back(self, revisions: int) -> None:
         """Take the struck post's outbox back by so many revisions, as if it had been made by an older version."""

@@ -212,6 +212,20 @@ def _renewal_unnoticed() -> None:
     _put(Freshness, "_look_at_pair", lambda *_: None)
 
 
+def _no_closings() -> None:
+    from broker.relay import closing
+
+    _put(closing, "reason_to_begin", lambda *_: None)
+    _put(closing, "set_back", lambda *_: False)
+
+
+def _houses_unasked() -> None:
+    """A restored outbox begins a new life, and asks nobody what it had sent."""
+    from producers import recovery
+
+    _put(recovery, "houses_of", lambda *_: [])
+
+
 def _signs_though_expired() -> None:
     from broker.relay import fitness
 
@@ -333,6 +347,8 @@ DEFENCES: dict[str, Callable[[], None]] = {
     "whole-migrations": _migrations_by_parts,
     "clock": _any_clock,
     "renewal": _renewal_unnoticed,
+    "closings": _no_closings,
+    "recovery": _houses_unasked,
     "expiry": _signs_though_expired,
     "crls": _crls_unread,
     "inbox": _inbox_forgets,
