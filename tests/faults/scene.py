@@ -126,6 +126,16 @@ class Scene:
         words = ("customs", "run") if unit == "customs" else ("post", "run", "--post", unit)
         return self.lab.spawn(side, *words, *more, name=name, through=self._through(name, dying, clock))
 
+    def start_and_wait(self, name: str, *more: str, clock: float = 0.0) -> None:
+        """Start a daemon and wait until it says that it works."""
+        before = self._starts(name)
+        daemon = self.start(name, *more, clock=clock)
+        self.wait(f"{name} starts", lambda: self._starts(name) > before or not daemon.running)
+
+    def _starts(self, name: str) -> int:
+        log = self.lab.daemons[name].log.read_text(errors="replace")
+        return log.count('"event": "post.started"') + log.count('"event": "house.started"')
+
     def _through(self, name: str, dying: str, clock: float) -> tuple[str, ...]:
         options = {"--without": ",".join(self.without.get(name, ())), "--dying": dying, "--clock": f"{clock:g}" if clock else ""}
         given = tuple(word for option, value in options.items() if value for word in (f"{option}={value}",))

@@ -122,7 +122,10 @@ def _by_weakness(row: Row) -> tuple[bool, str, str]:
 
 
 def _quiet(scene: Scene, end: float) -> float:
-    """Wait until nothing is pending; give the moment since when, or the end where that did not come."""
+    """Wait until nothing is pending and nothing is missed; give the moment since when, or the end where that did not come.
+
+    Where all is settled and the house lacks something all the same, it is for the posts to find that out and send it again.
+    """
     since: float | None = None
     while (now := time.monotonic()) < end:
         if not scene.is_quiet():
@@ -130,7 +133,9 @@ def _quiet(scene: Scene, end: float) -> float:
         elif since is None:
             since = now
         elif now - since >= QUIET_SECONDS:
-            return since
+            if not invariants.account(scene.wave).breaches[Breach.LOST]:
+                return since
+            since = None
         time.sleep(POLL_SECONDS)
     return end
 
