@@ -16,6 +16,7 @@ from tests.faults import brokers, certificates, clocks, databases, line, process
 from tests.faults.fault import Fault
 from tests.faults.report import Report, say
 from tests.faults.scene import Form
+from tests.faults.soak import Soak, row_of
 from tests.faults.suite import Suite, rows_of
 
 FAULTS: tuple[Fault, ...] = (
@@ -28,6 +29,7 @@ FAULTS: tuple[Fault, ...] = (
     *restores.FAULTS,
 )
 INTERRUPTED = 130
+SOAK_SECONDS = {Form.SHORT: 0.0, Form.USUAL: 600.0, Form.LONG: 4 * 3600.0}
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -41,19 +43,26 @@ def main(arguments: Sequence[str]) -> int:
     form = Form.SHORT if wanted.short else Form.LONG if wanted.long else Form.USUAL
     chosen = [fault for fault in FAULTS if not wanted.only or any(fault.name.startswith(name) for name in wanted.only)]
     rows = rows_of(chosen, Form.LONG if wanted.only else form)
-    if not rows:
-        say(f"no such fault; --list names them: {', '.join(wanted.only)}")
+    seconds = wanted.soak if wanted.soak is not None else 0 if wanted.only else SOAK_SECONDS[form]
+    if not rows and not seconds:
+        say(f"no such fault: {', '.join(wanted.only)}; --list names them all")
         return 2
-    report = Report(rows, quiet=wanted.json_only)
-    suite = Suite(form, report, wanted.keep, controls=not wanted.no_controls)
+    soak, soaked = Soak(seconds, seed), row_of(seconds, seed)
+    report = Report([*rows, soaked] if seconds else rows, quiet=wanted.json_only)
+    report.tell(f"seed {seed}")
+    suite = Suite(form, report, wanted.keep)
     begun = time.monotonic()
     try:
         with suite.staged(), report.shown():
-            suite.run()
+            suite.strike(rows)
+            if seconds:
+                suite.soak(soaked, soak, [fault for fault in FAULTS if fault.soak])
+            if not wanted.no_controls:
+                suite.control(rows)
     except KeyboardInterrupt:
         return INTERRUPTED
-    say(report.last_line(form=form.value, seed=seed, seconds=round(time.monotonic() - begun)))
-    return 0 if all(row.good for row in rows) else 1
+    say(report.last_line(form=form.value, seed=seed, soak_seconds=seconds, seconds=round(time.monotonic() - begun)))
+    return 0 if all(row.good for row in report.rows) else 1
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -63,6 +72,7 @@ def _parser() -> argparse.ArgumentParser:
     length.add_argument("--long", action="store_true", help="each fault for longer, and those that need their time")
     parser.add_argument("--only", nargs="+", default=[], metavar="NAME", help="only faults whose names begin so")
     parser.add_argument("--no-controls", action="store_true", help="leave the controls out")
+    parser.add_argument("--soak", type=float, metavar="SECONDS", help="how long faults picked at random strike (0: not at all)")
     parser.add_argument("--seed", type=int, help="of everything that is random here (default: a new one, which is printed)")
     parser.add_argument("--list", action="store_true", help="list the faults and end")
     parser.add_argument("--json-only", action="store_true", help="print the last line only")

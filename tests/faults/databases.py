@@ -147,17 +147,14 @@ def _lock_crosswise(scene: Scene, stop: threading.Event) -> None:
 
 
 def _post_disk_full(scene: Scene) -> None:
-    """The outbox lies on a disk of 16 MB that somebody else's file fills."""
+    """The outbox lies on a small disk that somebody else's file fills: first into the reserve, then to the last byte."""
     with _small_disk(scene) as disk:
-        filler = disk / "filler"
         scene.settles(5)
-        _fill(filler)
+        _fill(disk / "filler")
         scene.wave.drop(200)
         scene.go_on(3, 6, 60)
-        filler.unlink()
-        scene.wait("the post goes on", lambda: scene.settled() > 0)
+        (disk / "filler").unlink()
         scene.settles(20)
-        scene.stop(POST)
 
 
 def _fill(path: Path) -> None:
@@ -171,24 +168,28 @@ def _fill(path: Path) -> None:
 
 @contextmanager
 def _small_disk(scene: Scene) -> Iterator[Path]:
-    """Move the struck post's outbox to a small disk of its own, and back at the end, when the post has been stopped."""
-    disk = scene.lab.directory / "small-disk"
+    """Move the struck post's outbox to a disk of its own that has little more than what acceptance leaves free, and back at the end."""
+    disk, home = scene.lab.directory / "small-disk", scene.outbox_file.parent
     disk.mkdir(exist_ok=True)
-    home = scene.outbox_file.parent
-    subprocess.run(["/usr/bin/mount", "-t", "tmpfs", "-o", "size=16m,mode=700", "panj-faults", str(disk)], check=True, capture_output=True)
-    try:
+    size = scene.sender.settings.relay.outbox_min_free_mb + 32
+    usual, small = f"sqlite:///var/{home.name}/outbox.sqlite", f"sqlite:///{disk}/outbox.sqlite"
+    with ExitStack() as undo:
+        _system("/usr/bin/mount", "-t", "tmpfs", "-o", f"size={size}m,mode=700", "panj-faults", str(disk))
+        undo.callback(_system, "/usr/bin/umount", str(disk))
         scene.stop(POST)
+        undo.callback(scene.start, POST)
         _move_outbox(home, disk)
-        scene.edit(scene.sender, f"sqlite:///var/{home.name}/outbox.sqlite", f"sqlite:///{disk}/outbox.sqlite")
+        undo.callback(_move_outbox, disk, home)
+        scene.edit(scene.sender, usual, small)
+        undo.callback(scene.edit, scene.sender, small, usual)
         scene.start(POST)
+        undo.callback(scene.stop, POST)
+        undo.callback((disk / "filler").unlink, missing_ok=True)
         yield disk
-    finally:
-        (disk / "filler").unlink(missing_ok=True)
-        scene.stop(POST)
-        _move_outbox(disk, home)
-        scene.edit(scene.sender, f"sqlite:///{disk}/outbox.sqlite", f"sqlite:///var/{home.name}/outbox.sqlite")
-        subprocess.run(["/usr/bin/umount", str(disk)], check=True, capture_output=True)
-        scene.start(POST)
+
+
+def _system(*command: str) -> None:
+    subprocess.run(command, check=True, capture_output=True)
 
 
 def _move_outbox(source: Path, target: Path) -> None:

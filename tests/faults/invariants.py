@@ -24,6 +24,7 @@ from tests.faults.fault import Breach
 from tests.faults.ledger import ledger
 from tests.faults.load import Dropped, Key, Wave
 
+EXAMPLES = 5  # breaches told in words
 _AT_ONCE = 500  # references named in one query
 
 
@@ -43,10 +44,20 @@ class Account:
         """Whether every promise was kept."""
         return not any(self.breaches.values()) and self.accepted == self.loaded + self.refused + self.held
 
+    def add(self, other: Account) -> None:
+        """Add another wave's account."""
+        self.accepted += other.accepted
+        self.loaded += other.loaded
+        self.refused += other.refused
+        self.held += other.held
+        for breach, count in other.breaches.items():
+            self.breaches[breach] += count
+        self.examples.extend(other.examples[: max(0, EXAMPLES - len(self.examples))])
+
     def note(self, breach: Breach, what: str) -> None:
         """Count one breach."""
         self.breaches[breach] += 1
-        if len(self.examples) < 5:
+        if len(self.examples) < EXAMPLES:
             self.examples.append(f"{breach.value}: {what}")
 
 
@@ -70,25 +81,25 @@ def reading(url: str) -> Iterator[Connection]:
 
 
 def files_waiting(wave: Wave) -> int:
-    """How many of the wave's files are still where they were dropped."""
-    return sum(len(each.files.keys() & {path.name for path in each.way.watch.iterdir()}) for each in wave.dropped)
+    """How many of the wave's declarations are still where they were dropped."""
+    return sum(len(wave.waiting_keys(way)) for way in range(len(wave.dropped)))
 
 
 def settled(wave: Wave, way: int) -> int:
     """How many of the declarations that were dropped one way have their answer."""
-    dropped = wave.dropped[way]
-    return len(dropped.deserved.keys() - wave.waiting_keys(way) - unsettled_keys(dropped))
+    return len(wave.keys(way) - wave.waiting_keys(way) - unsettled_keys(wave, way))
 
 
 def unsettled(wave: Wave) -> int:
     """How many of the wave's events are in an outbox without an answer (HELD is one)."""
-    return sum(len(unsettled_keys(each)) for each in wave.dropped)
+    return sum(len(unsettled_keys(wave, way)) for way in range(len(wave.dropped)))
 
 
-def unsettled_keys(dropped: Dropped) -> set[Key]:
+def unsettled_keys(wave: Wave, way: int) -> set[Key]:
     """Which of the declarations that were dropped one way are in their outbox without an answer."""
+    dropped, ours = wave.dropped[way], wave.keys(way)
     url = dropped.way.sender.settings.posts[dropped.way.post].outbox
-    if not dropped.deserved or not database_exists(url):
+    if not ours or not database_exists(url):
         return set()
     waiting = select(outbox.c.type, outbox.c.reference, outbox.c.version).where(
         outbox.c.settled_at_utc.is_(None), outbox.c.answered_fate.is_(None)
@@ -101,7 +112,7 @@ def unsettled_keys(dropped: Dropped) -> set[Key]:
             key
             for part in (outbox.c.relayed_at_utc.is_(None), outbox.c.relayed_at_utc.is_not(None))
             for row in connection.execute(waiting.where(part))
-            if (key := (row.type, row.reference, row.version)) in dropped.deserved
+            if (key := (row.type, row.reference, row.version)) in ours
         }
 
 

@@ -61,12 +61,19 @@ class Wave:
     @property
     def events(self) -> int:
         """How many different declarations were dropped."""
-        return sum(len(each.deserved) for each in self.dropped)
+        return sum(len(self.keys(way)) for way in range(len(self.dropped)))
+
+    def keys(self, way: int) -> set[Key]:
+        """Which declarations were dropped one way so far."""
+        with self._lock:
+            return set(self.dropped[way].deserved)
 
     def waiting_keys(self, way: int) -> set[Key]:
         """Which declarations dropped one way still lie where they were dropped."""
-        waiting = {path.name for path in self.dropped[way].way.watch.iterdir()}
-        return {key for name, key in list(self.dropped[way].files.items()) if name in waiting}
+        dropped = self.dropped[way]
+        waiting = {path.name for path in dropped.way.watch.iterdir()}
+        with self._lock:
+            return {dropped.files[name] for name in waiting & dropped.files.keys()}
 
     def drop(self, count: int, way: int | None = None, *, deadly: bool = False) -> None:
         """Drop so many more declarations each way (or one way, by its index), one file each; `deadly`: the worker that loads them dies."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 
-from tests.faults import invariants
 from tests.faults.fault import HOUSE, POST, Breach, Control, Fault, Run
 from tests.faults.scene import Scene
 
@@ -55,7 +54,7 @@ def _worker_dies_of_one_event(scene: Scene) -> None:
 
 
 def _deadly_is_settled(scene: Scene) -> bool:
-    return not scene.wave.waiting_keys(0) & scene.wave.deadly and not invariants.unsettled_keys(scene.wave.dropped[0]) & scene.wave.deadly
+    return not scene.unfinished(0) & scene.wave.deadly
 
 
 def _dies_migrating(scene: Scene) -> None:

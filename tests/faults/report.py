@@ -28,6 +28,7 @@ class Row:
     recovery_seconds: float | None = None
     measures: list[Measure] = field(default_factory=list)
     failure: str = ""
+    note: str = ""
     skipped: str = ""
     control: str = ""
     control_broke: bool | None = None
@@ -124,7 +125,7 @@ def _cells(row: Row) -> list[str]:
         return [row.fault.name, "", "", "", "", "", "", escape(row.skipped or row.failure.splitlines()[0]), escape(row.control)]
     counts = [row.account.breaches[breach] for breach in Breach if breach is not Breach.OVER]
     recovery = "" if row.recovery_seconds is None else f"{row.recovery_seconds:.1f}"
-    measured = ", ".join(f"{each.name} {each.value:g} ≤ {each.bound:g}" for each in row.measures)
+    measured = ", ".join([*(f"{each.name} {each.value:g} ≤ {each.bound:g}" for each in row.measures), *filter(None, [row.note])])
     style = {True: "green", False: "bold red", None: "dim"}[row.control_broke]
     return [
         row.fault.name if row.whole else f"[bold red]{row.fault.name}[/]",

@@ -293,6 +293,13 @@ class Scene:
         before = self.settled(way)
         self.wait(f"{more} more events are settled", lambda: self.settled(way) >= before + more)
 
+    def seconds_until_quiet(self, at_most: float) -> float:
+        """Wait until all of the wave is finished, at most so long, and say how long that was."""
+        begun = time.monotonic()
+        while not self.is_quiet() and time.monotonic() - begun < at_most:
+            time.sleep(POLL_SECONDS)
+        return round(time.monotonic() - begun, 1)
+
     def settled(self, way: int = 0) -> int:
         """How many of the wave's events have their answer."""
         return invariants.settled(self.wave, way)
@@ -309,7 +316,7 @@ class Scene:
 
     def unfinished(self, way: int) -> set[Key]:
         """Which declarations dropped one way have no answer yet."""
-        return self.wave.waiting_keys(way) | invariants.unsettled_keys(self.wave.dropped[way])
+        return self.wave.waiting_keys(way) | invariants.unsettled_keys(self.wave, way)
 
     def pending(self) -> int:
         """How many of the wave's files and events are not finished."""

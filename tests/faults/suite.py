@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
@@ -12,8 +11,10 @@ from deploy.lab.laboratory import laboratory
 from tests.faults import invariants
 from tests.faults.fault import Breach, Control, Fault
 from tests.faults.invariants import Account
+from tests.faults.namespace import missing
 from tests.faults.report import Report, Row
 from tests.faults.scene import DAEMONS, POLL_SECONDS, Form, Scene, prepare
+from tests.faults.soak import Soak
 
 QUIET_SECONDS = 0.3  # so long must nothing be pending
 QUIET_CONTROL_SECONDS = 1.5  # without a defence, what seems finished may not be
@@ -23,11 +24,10 @@ STILL_SECONDS = 6.0  # what is unsettled in a control, and has not changed for s
 class Suite:
     """One run. `row` results go into the report as they come."""
 
-    def __init__(self, form: Form, report: Report, keep: Path | None, *, controls: bool = True) -> None:
+    def __init__(self, form: Form, report: Report, keep: Path | None) -> None:
         self._form = form
         self._report = report
         self._keep = keep
-        self._controls = controls
         self._stages = 0
         self._stage: ExitStack | None = None
         self._scene: Scene | None = None
@@ -40,32 +40,48 @@ class Suite:
         finally:
             self._clear()
 
-    def run(self) -> None:
-        """The faults, then their controls."""
-        for row in self._report.rows:
-            if row.fault.root and os.geteuid() != 0:
-                row.skipped = "not run: it needs root, for network namespaces or mounts"
+    def strike(self, rows: Sequence[Row]) -> None:
+        """Every fault, with all defences."""
+        for row in rows:
+            if row.fault.root and (lacking := missing()):
+                row.skipped = f"not run: this machine lacks {lacking}"
             else:
                 self._strike(row)
-        for row in sorted(self._report.rows if self._controls else (), key=_by_weakness):
+
+    def control(self, rows: Sequence[Row]) -> None:
+        """Every fault again, without the defence that its control names."""
+        for row in sorted(rows, key=_by_weakness):
             if isinstance(row.fault.control, str):
                 row.control = f"none: {row.fault.control}"
             elif not row.skipped:
                 self._control(row, row.fault.control)
 
-    def _strike(self, row: Row) -> None:
-        fault = row.fault
-        self._report.tell(f"{fault.name}: {fault.does}")
+    def soak(self, row: Row, soak: Soak, faults: Sequence[Fault]) -> None:
+        """Strike at random until the soak's time is over."""
         try:
-            scene = self._on_stage()
-            scene.do_without({})
-            row.recovery_seconds = self._under_load(scene, fault.run, lambda over: _quiet(scene, over + fault.patience_seconds))
-            row.account = _account(scene)
-            row.measures = list(scene.measures)
+            soak.run(faults, self._struck, row)
+        except Exception as error:  # noqa: BLE001  the outermost edge of a row
+            row.failure = f"{soak.told}: {type(error).__name__}: {error}"
+        row.note = soak.told
+        if not row.whole:
+            self._clear()
+
+    def _strike(self, row: Row) -> None:
+        self._report.tell(f"{row.fault.name}: {row.fault.does}")
+        try:
+            row.account, row.recovery_seconds = self._struck(row.fault)
+            row.measures = list(self._on_stage().measures)
         except Exception as error:  # noqa: BLE001  the outermost edge of a row: it failed, the others are to be tried
             row.failure = f"{type(error).__name__}: {error}"
         if not row.whole:
             self._clear()  # what follows is to be judged by itself
+
+    def _struck(self, fault: Fault) -> tuple[Account, float]:
+        """Strike, wait, count; gives the account and the seconds of the recovery."""
+        scene = self._on_stage()
+        scene.do_without({})
+        recovery = self._under_load(scene, fault.run, lambda over: _quiet(scene, over + fault.patience_seconds))
+        return _account(scene), recovery
 
     def _control(self, row: Row, control: Control) -> None:
         self._report.tell(f"control of {row.fault.name}: {control.says}")
