@@ -12,6 +12,7 @@ from tests.attacks.inbox.floods import attack_with_floods
 from tests.attacks.inbox.records import attack_records
 from tests.attacks.live.answers import attack_with_answers
 from tests.attacks.live.doors import attack_doors
+from tests.attacks.live.evidence import attack_evidence
 from tests.attacks.live.ground import Ground, new_ground
 from tests.attacks.live.replays import attack_with_replays
 from tests.attacks.live.rights import attack_rights
@@ -122,4 +123,9 @@ FAMILIES: tuple[Family, ...] = (
         lambda run: attack_with_texts(run.ground, run.scale.texts, run.seed),
     ),
     Family("secrets", "private keys, passwords and what declarations say, in any log", lambda run: attack_secrets(run.ground)),
+    Family(
+        "evidence",
+        "evidence files tampered with by strangers and by their exporter; the audit trail",
+        lambda run: attack_evidence(run.ground, run.scale.times, run.seed),
+    ),
 )
