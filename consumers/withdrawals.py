@@ -17,7 +17,7 @@ from sqlalchemy import Connection, Engine
 
 from broker.bundle.open import OpenBundle, OpenEvent
 from broker.trust.signing import unb64url
-from consumers import held, inbox, parked
+from consumers import held, inbox, parked, streams
 from consumers.answers import Answered
 from consumers.clock import Clock
 from consumers.database import insert_missing, is_away, is_repeated_key
@@ -126,6 +126,7 @@ def take_withdrawal(connection: Connection, opened: OpenEvent, said: Withdrawal,
             raw=opened.raw,
         )
         inbox.write_rows(connection, [row], now_utc)
+        streams.note(connection, [(source, place[2], place[3])], now_utc)  # it may be the first that is heard of this stream
     elif met is Meeting.HELD:
         held.withdraw(connection, said.id, problem, now_utc)  # where an attempt has just decided otherwise, that stands
     _keep(connection, opened, said, evidence, now_utc, filled_place=met is Meeting.NOTHING)

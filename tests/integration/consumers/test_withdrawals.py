@@ -4,24 +4,31 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from sqlalchemy import Engine, select, text
 
 from broker.bundle.open import OpenEvent
 from broker.trust.signing import b64url
 from consumers import withdrawals as withdrawals_module
+from consumers.answers import Answered
 from consumers.context import Batch, Context
+from consumers.held import due_now
 from consumers.loaders.record import load_record
+from consumers.loaders.record.tables import declaration as declaration_table
 from consumers.operations import trace
 from consumers.pipeline import Pipeline
 from consumers.retrying import try_again
-from consumers.tables import evidence, inbox, withdrawal
+from consumers.streams import streams_of
+from consumers.tables import evidence, held, inbox, withdrawal
 from schemas.control import Answer, Receipt
-from schemas.event import digest_of
+from schemas.event import digest_of, new_epoch
 from schemas.fates import Fate
 from schemas.names import EventType
 from tests.integration.consumers.conftest import Hands, PipelineOf
@@ -80,6 +87,13 @@ def test_a_withdrawal_takes_the_place_of_an_event_that_has_not_come(
     ]
 
 
+def test_a_stream_that_begins_with_a_withdrawal_is_known_as_any_other(frontier: Frontier, engine: Engine) -> None:
+    post = frontier.new_post("langar")
+    withdraw(ControlDesk(engine, frontier, post), post.event(declaration("first")))
+    with engine.connect() as connection:
+        assert streams_of(connection, post.party.urn) == [(EXPORT, post.epoch)]
+
+
 def test_the_tombstone_and_its_signature_are_kept_as_evidence(desk: ControlDesk, frontier: Frontier, engine: Engine) -> None:
     raw = frontier.post.event(declaration("w2"))
     said = desk.say(EventType.WITHDRAWAL, tombstone(raw))
@@ -127,7 +141,7 @@ def test_a_held_event_is_refused_and_not_tried_any_more(
     pipeline_of(load_unless_cursed).process(frontier.deliveries([raw]))
     (answer,) = withdraw(desk, raw)
     assert (answer.fate, answer.problems[0].code) == (Fate.REFUSED, "withdrawn")
-    clock.ahead = clock.ahead.__class__(minutes=10)
+    clock.ahead = timedelta(minutes=10)
     assert [(told.fate, told.problems[0].code) for told in try_again(pipeline_of(None)).answers] == [(Fate.REFUSED, "withdrawn")]
     assert rows(engine, "SELECT count(*) FROM declaration") == [(0,)]
     with engine.connect() as connection:
@@ -211,6 +225,43 @@ def test_trace_tells_that_it_was_withdrawn(desk: ControlDesk, frontier: Frontier
     assert "took its place" in told["withdrawn by its sender"]
     life = sorted(trace(settings_for(url, tmp_path), "TJ/TJPNJ/2026/w12"), key=lambda step: step.at_utc)
     assert [step.what for step in life] == ["received", "loaded", "withdrawn by its sender"]
+
+
+_ACTS = st.lists(st.sampled_from(["event", "cursed", "tombstone", "another tombstone", "retry"]), min_size=1, max_size=8)
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(acts=_ACTS)
+def test_in_whatever_order_an_event_and_its_withdrawals_come_the_first_final_fate_stands(
+    desk: ControlDesk, frontier: Frontier, pipeline_of: PipelineOf, engine: Engine, clock: Hands, acts: list[str]
+) -> None:
+    """One event for each example, which its loader may refuse to finish (`cursed`), and all that may happen to it."""
+    raw = frontier.post.event(declaration(new_epoch(), local_reference="cursed"))
+    event_id = json.loads(raw)["id"]
+
+    def retry() -> list[Answered]:
+        with engine.begin() as connection:
+            due_now(connection, held.c.event_id == event_id, clock())
+        return [one for one in try_again(pipeline_of(None)).answers if one.event_id == event_id]
+
+    ways: dict[str, Callable[[], Sequence[Answered | Answer]]] = {
+        "event": lambda: pipeline_of(None).process(frontier.deliveries([raw])),
+        "cursed": lambda: pipeline_of(load_unless_cursed).process(frontier.deliveries([raw])),
+        "tombstone": lambda: withdraw(desk, raw),
+        "another tombstone": lambda: withdraw(desk, raw, reason="again"),
+        "retry": retry,
+    }
+    final: str | None = None
+    for act in acts:
+        told = {answer.fate.value for answer in ways[act]()}
+        with engine.connect() as connection:
+            kept = connection.execute(select(inbox.c.fate).where(inbox.c.event_id == event_id)).scalar()
+            loaded = connection.execute(select(declaration_table.c.event_id).where(declaration_table.c.event_id == event_id)).all()
+        assert told <= {kept}
+        assert final in (None, kept)
+        final = kept if kept in ("LOADED", "REFUSED") else None
+        assert bool(loaded) == (kept == "LOADED")
+    assert rows(engine, "SELECT count(*) FROM parked") == [(0,)]
 
 
 class _Gate:
@@ -298,7 +349,7 @@ def test_a_held_event_tried_at_the_moment_of_its_withdrawal_ends_in_one_way(
 
     raw = frontier.post.event(declaration("r3", local_reference="cursed"))
     pipeline_of(load_unless_cursed).process(frontier.deliveries([raw]))
-    clock.ahead = clock.ahead.__class__(minutes=10)
+    clock.ahead = timedelta(minutes=10)
     heard: list[Answer] = []
     _together(lambda: try_again(pipeline_of(load_slowly)), gate, lambda: heard.extend(withdraw(desk, raw)))
     ((fate, declarations),) = rows(engine, "SELECT fate, (SELECT count(*) FROM declaration) FROM inbox")
