@@ -25,7 +25,16 @@ def attack_records(times: int, seed: int) -> Iterator[Row]:
     """A row for each attack, each on a house of its own."""
     quieten()
     seen = _control()
-    for attack in (_replays, _id_again, _place_again, _anothers_id, _anothers_administration, _version_again, _control_events):
+    for attack in (
+        _replays,
+        _id_again,
+        _place_again,
+        _anothers_id,
+        _anothers_administration,
+        _version_again,
+        _after_pruning,
+        _control_events,
+    ):
         with new_house() as house:
             tries, wrongs = attack(house, house.frontier.new_post("panji-poyon"), Random(f"{seed} {attack.__name__}"), times)
             wrongs += house.wrongs()
@@ -163,6 +172,42 @@ def _version_again(house: House, post: Post, random: Random, times: int) -> tupl
             )
         wrongs += [] if names == ["Bodom Export"] else [f"v{number} is kept as {names}"]
     return tries, wrongs
+
+
+def _prune(house: House, last: int) -> None:
+    """Have the house forget, as its retention does once both sides agreed: what is left is the mark of each stream."""
+    with house.engine.begin() as connection:
+        connection.execute(text("UPDATE stream SET pruned_to = :last"), {"last": last})
+        connection.execute(text("DELETE FROM inbox WHERE sequence <= :last"), {"last": last})
+
+
+def _after_pruning(house: House, post: Post, random: Random, times: int) -> tuple[int, list[str]]:
+    """Events that the house has pruned, sent again; their ids and versions with other content, at new places."""
+    bundles = _bundles(house, post, 5)
+    everything = [raw for bundle in bundles for raw in bundle]
+    house.take([post.bundle(bundle) for bundle in bundles])
+    records = _records(house)
+    _prune(house, len(everything))
+    tries = 0
+    for _ in range(times * 3):
+        again = random.sample(everything, 10)
+        others = [_changed(house, post, raw, sequence=10_000 + tries + number) for number, raw in enumerate(again)]
+        versions = [house.event(post, json.loads(raw)["data"] | {"exporter_name": "Somebody else"}) for raw in again]
+        house.take([post.bundle(again), post.bundle(again[:1]), post.bundle(others), post.bundle(versions)])
+        tries += len(again) + len(others) + len(versions)
+    wrongs = [] if _records(house) == records else ["the records are not what they were"]
+    loaded = house.count(Fate.LOADED)
+    wrongs += [f"{loaded} were loaded again"] if loaded else []
+    with house.engine.begin() as connection:  # the records outlive the inbox: for the check that comes they are explained by the archive
+        connection.execute(text("DELETE FROM declaration_item"))
+        connection.execute(text("DELETE FROM declaration"))
+    return tries, wrongs
+
+
+def _records(house: House) -> list[tuple[Any, ...]]:
+    with house.engine.connect() as connection:
+        query = text("SELECT event_id, reference, version, exporter_name FROM declaration ORDER BY 1")
+        return [tuple(row) for row in connection.execute(query)]
 
 
 def _control_events(house: House, post: Post, random: Random, times: int) -> tuple[int, list[str]]:
