@@ -24,7 +24,7 @@ from tests.unit.relay.frontier import Frontier
 
 
 @pytest.fixture(autouse=True)
-def look_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def see_suspensions_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lane_module, "LOOK_SECONDS", 0.0)
     monkeypatch.setattr(relay_module, "LOOK_SECONDS", 0.0)
 
