@@ -22,4 +22,4 @@ def of_copy(party: Party, standing: CopyStanding | None, now: datetime, *, relay
         value = f"missing since {standing.since_utc:%Y-%m-%d %H:%M} UTC"
         yield Reading(party.unit, "second copy", value, attention=Attention.ACT, advice=advice)
     else:
-        yield Reading(party.unit, "second copy", "whole")
+        yield Reading(party.unit, "second copy", "whole" if standing.whole else "catching up")

@@ -11,6 +11,7 @@ import fcntl
 import os
 import secrets
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -54,17 +55,26 @@ class Segment:
         self.size = 0
 
     def append(self, lines: Sequence[bytes]) -> None:
-        """Append lines and wait until they are on the disk; OSError otherwise, and the last of them may be torn."""
+        """Append lines and wait until they are on the disk; OSError otherwise: what was written of them is taken back, if it can be."""
         content = b"".join(lines)
         view = memoryview(content)
-        while view:
-            view = view[os.write(self._descriptor, view) :]
-        os.fsync(self._descriptor)
+        try:
+            while view:
+                view = view[os.write(self._descriptor, view) :]
+            os.fsync(self._descriptor)
+        except OSError:
+            with suppress(OSError):  # a full stick must not be filled with halves
+                os.ftruncate(self._descriptor, self.size)
+            raise
         self.size += len(content)
 
     def close(self) -> None:
-        """Let it go."""
-        os.close(self._descriptor)
+        """Let it go; one in which nothing is goes altogether."""
+        if not self.size:
+            with suppress(OSError):  # on a stick that is gone
+                self.path.unlink(missing_ok=True)
+        with suppress(OSError):
+            os.close(self._descriptor)
 
 
 def remove(path: Path) -> bool:

@@ -19,10 +19,11 @@ Place = tuple[str, str, str, int]  # destination, type, epoch, sequence
 
 
 class CopyStanding(NamedTuple):
-    """How the second copy stands, as the post's daemon last knew: `trouble` is None while all that is unsettled is in it."""
+    """How the second copy stands, as the post's daemon last knew; `whole`: all that is unsettled is in it."""
 
     directory: str
     trouble: str | None
+    whole: bool
     since_utc: datetime
     seen_at_utc: datetime
 

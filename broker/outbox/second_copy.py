@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as StillWaiting
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -168,8 +168,7 @@ class SecondCopy:
     def _drop_segment(self) -> None:
         segment, self._segment = self._segment, None
         if segment is not None:
-            with suppress(OSError):  # on a stick that is gone
-                segment.close()
+            segment.close()
 
     def _keep(self) -> float:
         """A daemon's housekeeping, a little at a time."""
@@ -192,7 +191,7 @@ class SecondCopy:
 
     def _find_missing(self) -> None:
         prepare(self._place.directory, self._place.apart_from)
-        self._read_others()
+        self._remove_settled()  # it may be full of what is settled by now
         there = set().union(*(ids for _, ids in self._held.values()))
         self._missing = [event_id for event_id in self._ask(copying.unsettled_ids) if event_id not in there]
 
@@ -258,7 +257,7 @@ class SecondCopy:
         """Keep for `panj status` how it stands; an outbox that is away tells of itself."""
         if not self._keeps:
             return
-        standing = CopyStanding(str(self._place.directory), self._trouble, self._since, self._clock())
+        standing = CopyStanding(str(self._place.directory), self._trouble, self.whole, self._since, self._clock())
         try:
             with self._writing() as connection:
                 copying.note_standing(connection, standing)

@@ -170,12 +170,16 @@ class Outbox:
             accepted, rows = acceptance.accept(connection, self._life, drafts, self._clock(), self._recipients, self._room)
         return accepted if self._copy is None else self._copied(self._copy, accepted, rows)
 
-    @staticmethod
-    def _copied(copy: SecondCopy, accepted: list[Acceptance], rows: Sequence[Mapping[str, Any]]) -> list[Acceptance]:
+    def _copied(self, copy: SecondCopy, accepted: list[Acceptance], rows: Sequence[Mapping[str, Any]]) -> list[Acceptance]:
         """Say of each acceptance in how many copies it is; those that are new are copied first."""
         new = not rows or copy.append([copying.copied(row) for row in rows])
-        old = copy.whole
+        old = len(rows) < len(accepted) and (copy.whole or self._whole_elsewhere())
         return [replace(each, copies=2) if (old if each.duplicate else new) else each for each in accepted]
+
+    def _whole_elsewhere(self) -> bool:
+        """Whether the process that keeps the copy says that all is in it."""
+        standing = self.copy_standing()
+        return standing is not None and standing.trouble is None and standing.whole
 
     def suspect(self, because: str) -> None:
         """Note durably that this outbox was set back, and why that is known: it accepts nothing until it has recovered."""

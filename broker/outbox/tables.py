@@ -275,6 +275,7 @@ copy_state = Table(
     metadata,
     Column("directory", Text, primary_key=True),
     Column("trouble", Text),
+    Column("whole", Boolean, nullable=False),
     Column("since_utc", UtcInstant, nullable=False),
     Column("seen_at_utc", UtcInstant, nullable=False),
 )

@@ -7,6 +7,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from contextlib import closing
@@ -103,6 +104,51 @@ def test_a_recovery_that_is_killed_again_and_again_goes_on_where_it_was(world: W
     world.wait_quiet()
     assert world.tallies()[0].balanced
     assert loaded_once(world)
+
+
+def test_a_post_whose_disk_died_is_rebuilt_from_its_stick(world: World) -> None:
+    stick = Path(tempfile.mkdtemp(prefix="panj-stick-", dir="/dev/shm"))
+    try:
+        stop_post(world)
+        with_stick(world, stick)
+        world.lab.spawn_post(world.lab.tj, POST)
+        put_in(world, 20, 75)
+        world.lab.cut()
+        declarations = list(examples.varied("tj", "PNJ", 25, 76))
+        world.drop(world.lab.tj, POST, declarations)
+        wait_for("all is accepted", lambda: not waiting_files(world))
+        status = world.panj(world.lab.tj, "status", "--json").document
+        assert ("second copy", "whole") in {(reading["name"], reading["value"]) for reading in status["readings"]}
+        (sent,) = world.panj(world.lab.tj, "post", "send", str(taken(world)[0]), "--post", POST, "--json").document["declarations"]
+        assert (sent["duplicate"], sent["copies"]) == (True, 2)
+        world.lab.daemons[f"tj-{POST}"].kill()
+        remove_outbox(world)
+        for file in outbox_of(world).parent.glob("outbox.sqlite*"):
+            file.unlink()
+        world.lab.mend()
+        looked = world.panj(world.lab.tj, "post", "restore", "--from", str(stick), "--post", POST, "--dry-run", "--json").document
+        assert looked["events"] >= 25
+        restore = ("post", "restore", "--from", str(stick), "--post", POST, "--reason", "the disk died", "--timeout", "60", "--json")
+        done = world.panj(world.lab.tj, *restore)
+        assert done.code == 0, done.err
+        assert done.document["recovered"]
+        assert done.document["copy"]["put_in"] >= 25
+        world.lab.spawn_post(world.lab.tj, POST)
+        world.wait_quiet()
+        assert world.tallies()[0].balanced
+        assert loaded_once(world)
+    finally:
+        shutil.rmtree(stick, ignore_errors=True)
+
+
+def with_stick(world: World, stick: Path) -> None:
+    config = world.lab.tj.config
+    head = f"[posts.{POST}]\n"
+    config.write_text(config.read_text().replace(head, f'{head}second_copy = "{stick}"\n'))
+
+
+def taken(world: World) -> list[Path]:
+    return sorted((world.lab.tj.watch(POST) / "taken").rglob("*.json"))
 
 
 def loaded_once(world: World) -> bool:

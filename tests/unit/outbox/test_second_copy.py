@@ -185,6 +185,7 @@ def test_a_process_beside_the_daemon_copies_what_it_accepts_itself(copied: Outbo
     (accepted,) = beside.accept([draft(1)])
     assert accepted.copies == 2
     assert accepted.event_id in there(stick)
+    assert beside.accept([draft(1)])[0].copies == 2  # so says the one that keeps it
     digests = digests_of(copied)
     relay_all(copied, clock)
     settle(copied, [accepted], digests)

@@ -15,6 +15,7 @@ def upgrade() -> None:
         "copy_state",
         sa.Column("directory", sa.Text(), nullable=False),
         sa.Column("trouble", sa.Text()),
+        sa.Column("whole", sa.Boolean(), nullable=False),
         sa.Column("since_utc", sa.BigInteger(), nullable=False),
         sa.Column("seen_at_utc", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("directory", name="copy_state_pk"),
