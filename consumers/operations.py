@@ -20,6 +20,7 @@ from consumers import known_posts, migrations, suspensions
 from consumers.closing import covering
 from consumers.closing_observing import observe_closings
 from consumers.database import is_away, open_engine
+from consumers.holes import observe_holes
 from consumers.loaders.record.tables import declaration
 from consumers.review.observing import observe_held, observe_orders, observe_parked, steps_of_orders, trail_of_house
 from consumers.tables import held, inbox, parked, parked_event, withdrawal
@@ -71,7 +72,7 @@ def observe(settings: Settings) -> Iterator[Reading]:
             *observe_parked(connection, subject),
             *_suspensions(connection, subject, now),
             *observe_orders(connection, subject, now),
-            *_holes(connection),
+            *observe_holes(connection, subject),
             *_clocks(connection, settings, datetime.now(UTC)),
             *observe_closings(connection, settings.closing.every_seconds, now),
         ]
@@ -94,16 +95,6 @@ def _suspensions(connection: Connection, subject: str, now_utc: datetime) -> Ite
         elif events:
             advice = f"{one.scope}: suspension {one.id} has ended; they are taken up by themselves while the house runs"
             yield Reading(subject, "suspended intake", events, "events", Attention.WATCH, advice)
-
-
-def _holes(connection: Connection) -> Iterator[Reading]:
-    stream = (inbox.c.source, inbox.c.type, inbox.c.epoch)
-    query = select(*stream, func.max(inbox.c.sequence), func.count()).group_by(*stream).order_by(*stream)
-    for source, event_type, epoch, last, count in connection.execute(query):
-        holes = int(last) - int(count)
-        attention = Attention.WATCH if holes else Attention.FINE
-        advice = "events of this stream have not come yet: they are sent again by themselves" if holes else ""
-        yield Reading(f"{source} {event_type} {epoch}", "holes", holes, "events", attention, advice)
 
 
 def _clocks(connection: Connection, settings: Settings, now_utc: datetime) -> Iterator[Reading]:
