@@ -33,6 +33,7 @@ def attack_records(times: int, seed: int) -> Iterator[Row]:
         _anothers_administration,
         _version_again,
         _after_pruning,
+        _instants,
         _control_events,
     ):
         with new_house() as house:
@@ -208,6 +209,33 @@ def _records(house: House) -> list[tuple[Any, ...]]:
     with house.engine.connect() as connection:
         query = text("SELECT event_id, reference, version, exporter_name FROM declaration ORDER BY 1")
         return [tuple(row) for row in connection.execute(query)]
+
+
+_INSTANTS = (
+    *("0001-01-01T00:00:00+23:59", "0001-01-01T00:00:00Z", "0002-01-01T00:00:00+23:59", "9998-12-31T23:59:59-23:59"),
+    *(
+        "9999-12-31T23:59:59-23:59",
+        "9999-12-31T23:59:59Z",
+        "1990-01-01T00:00:00+23:59",
+        "2199-12-31T23:59:59-23:59",
+        "1989-12-31T23:59:59Z",
+    ),
+    *("2026-02-30T00:00:00Z", "2026-12-31T23:59:60Z", "2026-01-01T24:00:00Z", "2026-01-01T00:00:00+24:00", "0000-01-01T00:00:00Z"),
+    *("2026-01-01T00:00:00.1234567Z", "2026-01-01T00:00:00", "2026-01-01", "-2026-01-01T00:00:00Z", "10000-01-01T00:00:00Z"),
+)
+
+
+def _instants(house: House, post: Post, random: Random, times: int) -> tuple[int, list[str]]:
+    """Instants at the ends of the calendar and of all time zones, in what is loaded and in the envelope."""
+    tries = 0
+    for number, instant in enumerate(_INSTANTS):
+        events = [house.event(post, declaration(f"i{number}", accepted_at=instant, registered_on=instant[:10]))]
+        events.append(house.event(post, declaration(f"j{number}"), time=instant[:19] + "Z"))
+        moved = house.event(post, crossing(f"k{number}", "arrived", f"i{number}", occurred_at=instant), CROSSING)
+        house.take([post.bundle(events), post.bundle([moved], CROSSING)])
+        tries += 3
+    surprised = house.count(Fate.HELD) + house.parked_codes().get("inbox-surprise", 0)
+    return tries, [f"{surprised} surprised the loader"] if surprised else []
 
 
 def _control_events(house: House, post: Post, random: Random, times: int) -> tuple[int, list[str]]:

@@ -58,6 +58,7 @@ def attack_with_answers(ground: Ground, times: int) -> Iterator[Row]:
     ground.lab.spawn_house(ground.af)
     wait_for("the true house settles them", lambda: not _waiting(ground), 120)
     seen = [row for row in _state(ground) if row not in before] != []
+    tries.append(_contradicting(ground, times))
     tries += _to_the_house(ground, times)
     yield from ground.rows_after(FAMILY, tries, seen)
 
@@ -144,6 +145,21 @@ def _by_the_house_itself(ground: Ground) -> Try:
     others.append(_message(liar, POST, EventType.CRL, listed if "der" in listed else beacon))
     _deliver(ground, others)
     one.tries += len(others)
+    return one
+
+
+def _contradicting(ground: Ground, times: int) -> Try:
+    """With the house's own key, for what it has answered: the other fate, other problems, held after all. The first answer stands."""
+    one = Try("the house's own key: answers that contradict its first ones")
+    liar = Liar("the house", ground.identity(ground.af, "customs"))
+    settled = of_posts(ground.tj, "SELECT event_id, digest FROM outbox WHERE fate = 'LOADED' AND destination = :house", house=HOUSE.urn)
+    before = _state(ground)
+    answers = [_answer(row[0], bytes(row[1]), fate) for fate in ("REFUSED", "HELD", "REFUSED") for row in settled[:100]] * times
+    for start in range(0, len(answers), 250):
+        _deliver(ground, [_message(liar, POST, EventType.RECEIPT, {"answers": answers[start : start + 250]})])
+    one.tries = len(answers)
+    changed = [row for row in _state(ground) if row not in before]
+    one.wrongs += [f"{len(changed)} rows changed their fate"] if changed else []
     return one
 
 

@@ -22,6 +22,7 @@ from tests.attacks.rows import Row
 from tests.unit.trust.certificates import Pair, make
 
 PROBE_SECONDS = 120.0
+RSS_BYTES = 800 * 1024**2  # of a daemon, whatever was sent to it
 SURPRISES = (
     *('"worker.failed"', '"bundle.surprised"', '"control.surprised"', '"batch.surprised"', '"held.surprised"', '"connection.surprised"'),
     *("Traceback", "opening-surprise", "inbox-surprise"),
@@ -100,6 +101,11 @@ class Ground:
         """Daemons that do not run any more."""
         return [f"the daemon {name} has ended: {daemon.log_tail(3)}" for name, daemon in self.lab.daemons.items() if not daemon.running]
 
+    def swollen(self) -> list[str]:
+        """Daemons that need more memory than anything that came should make them need."""
+        sizes = {name: daemon.rss_bytes() for name, daemon in self.lab.daemons.items()}
+        return [f"the daemon {name} holds {size / 1e6:,.0f} MB" for name, size in sizes.items() if size > RSS_BYTES]
+
     def surprises(self) -> list[str]:
         """What the daemons' logs say of surprises: messages that broke the code which opens them, threads that fell."""
         logs = (self.lab.directory / "log").glob("*.log")
@@ -108,7 +114,7 @@ class Ground:
 
     def rows_after(self, family: str, tries: Sequence[Try], seen: bool | None = None) -> Iterator[Row]:
         """Wait until all was dealt with, look at everything, and give a row for each try, and one for the system itself."""
-        failures = [*self.probe(), *self.dead(), *self.surprises()]
+        failures = [*self.probe(), *self.dead(), *self.swollen(), *self.surprises()]
         wrongs = walk(self.world, tries, self.excused)
         for one in tries:
             yield Row(family, one.name, one.tries, len(one.wrongs), 0, seen, "", tuple(one.wrongs))
