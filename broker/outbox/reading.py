@@ -64,6 +64,25 @@ def waiting(
     return [_to_send(row) for row in connection.execute(select(*_ROW).where(*here).order_by(outbox.c.position))]
 
 
+def waiting_since(
+    connection: Connection, destination: str, since_utc: datetime, limit_events: int, limit_bytes: int, after_position: int, types: Types
+) -> list[OutboxRow]:
+    """The newest rows not relayed yet, none accepted before `since_utc`, up to both limits; given oldest first.
+
+    Positions rise with acceptance: what is read is bounded by `limit_events`, however much waits.
+    """
+    here = [outbox.c.destination == destination, _WAITING, _MEANT, outbox.c.position > after_position, *_of_types(types)]
+    query = select(outbox.c.position, outbox.c.bytes, outbox.c.accepted_at_utc).where(*here).order_by(outbox.c.position.desc())
+    positions: list[int] = []
+    total = 0
+    for position, size, accepted_at in connection.execute(query.limit(limit_events)):
+        if accepted_at < since_utc or (positions and total + size > limit_bytes):
+            break
+        positions.append(position)
+        total += size
+    return rows_at(connection, positions)
+
+
 def newest_waiting(connection: Connection, destination: str) -> int:
     """The highest position of what waits for a destination, 0 where nothing does: one step in the partial index."""
     query = select(outbox.c.position).where(outbox.c.destination == destination, _WAITING).order_by(outbox.c.position.desc()).limit(1)

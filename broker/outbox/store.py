@@ -260,6 +260,13 @@ class Outbox:
         with reading_transaction(self._engine) as connection:
             return reading.waiting(connection, destination, limit_events, limit_bytes, after_position, types)
 
+    def waiting_since(
+        self, destination: str, since_utc: datetime, limit_events: int, limit_bytes: int, after_position: int, types: Types
+    ) -> list[OutboxRow]:
+        """The newest rows for `destination` (URN) not relayed yet and not accepted before `since_utc`, oldest of them first."""
+        with reading_transaction(self._engine) as connection:
+            return reading.waiting_since(connection, destination, since_utc, limit_events, limit_bytes, after_position, types)
+
     def tombstones(self, destination: str, limit_events: int) -> list[OutboxRow]:
         """Rows that were withdrawn, whose tombstone has not been relayed yet, oldest first."""
         with reading_transaction(self._engine) as connection:

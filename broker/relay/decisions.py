@@ -19,6 +19,7 @@ BODY_MARGIN = 4_096  # left free under the limit of a body
 IDLE_BEACON_SECONDS = 60.0
 BEACON_PATIENCE_SECONDS = 60.0  # the longest wait between two beacons while none comes back
 GRACE_CAP_SECONDS = 6 * 3600.0
+FRESH_SECONDS = 600.0  # what was accepted since is fresh: where older rows wait, it does not wait behind them
 HELD_GRACE_SECONDS = 3600.0  # a person decides over there: ask rarely
 FAILURE_CAP_SECONDS: Mapping[Published, float] = {
     Published.LOST: 5.0,  # the connection says by itself when it is back
@@ -76,6 +77,16 @@ def credit(window: Credit, in_flight: Credit) -> Credit:
     One event larger than the bytes left may leave while any are left, so that a large one never waits for ever.
     """
     return Credit(max(0, window.events - in_flight.events), max(0, window.bytes - in_flight.bytes))
+
+
+def fresh_since(now: datetime) -> datetime:
+    """From which instant on what was accepted is fresh."""
+    return now - timedelta(seconds=FRESH_SECONDS)
+
+
+def fresh_share(left: Credit) -> Credit:
+    """What of the credit fresh rows may take while older ones wait: half of it, so that neither waits for the other."""
+    return Credit((left.events + 1) // 2, (left.bytes + 1) // 2)
 
 
 def bundle_limits(line_kbit_per_second: int | None) -> BundleLimits:

@@ -25,6 +25,8 @@ from broker.relay.decisions import (
     credit,
     cut_bundles,
     due_for_resend,
+    fresh_share,
+    fresh_since,
 )
 from broker.relay.outage import Outages
 from broker.settings.model import RelaySettings
@@ -69,6 +71,7 @@ class Lane:
         self._flying_bytes = 0
         self._outstanding: list[_Outstanding] = []
         self._gathered_to = 0  # every waiting row up to this position is outstanding, or of a type with an outage
+        self._behind: bool | None = None  # whether old rows wait: then those accepted lately leave beside them; None: not known yet
         self._outages = Outages(destination)
         self._looked_for_resends_at: datetime | None = None
         self._looked_at = float("-inf")
@@ -77,7 +80,7 @@ class Lane:
 
     def begin(self) -> None:
         """Learn from the outbox what is in flight and how the beacon stands; again where rows have changed under it."""
-        self._flying, self._flying_bytes, self._gathered_to = {}, 0, 0
+        self._flying, self._flying_bytes, self._gathered_to, self._behind = {}, 0, 0, None
         for row in self._outbox.relayed(self.destination):
             if row.answered_fate is None:
                 self._fly(row.position, row.size_bytes)
@@ -190,12 +193,32 @@ class Lane:
             if event_type == TOMBSTONE:
                 self._send_tombstones(sign, trying=True)
             elif event_type not in self._holdback.types:
-                self._send_fresh(sign, 1, Types(only=event_type))
+                self._send_waiting(sign, now, 1, Types(only=event_type))
+        types = Types(without=self._outages.types | self._holdback.types)
+        if self._is_behind(now, types) and OUTSTANDING - len(self._outstanding) > 1:
+            self._send_newest(sign, now, types)
         room = OUTSTANDING - len(self._outstanding)
         if room > 0:
-            self._send_fresh(sign, room, Types(without=self._outages.types | self._holdback.types))
+            self._send_waiting(sign, now, room, types)
 
-    def _send_fresh(self, sign: Sign, bundles: int, types: Types) -> None:
+    def _is_behind(self, now: datetime, types: Types) -> bool:
+        if self._behind is None:
+            oldest = self._outbox.waiting(self.destination, 1, 1, 0, types)
+            self._behind = bool(oldest) and oldest[0].accepted_at_utc < fresh_since(now)
+        return self._behind
+
+    def _send_newest(self, sign: Sign, now: datetime, types: Types) -> None:
+        """Let what was accepted lately pass a backlog, a bundle at a time."""
+        left = credit(self._window, self.in_flight)
+        if left.spent:
+            return
+        share = fresh_share(left)
+        events, size = min(share.events, self._limits.events), min(share.bytes, self._limits.bytes)
+        rows = self._outbox.waiting_since(self.destination, fresh_since(now), events, size, self._gathered_to, types)
+        on_their_way = self._on_their_way()
+        self._publish(cut_bundles([row for row in rows if row.position not in on_their_way], self._limits)[:1], sign, again=False)
+
+    def _send_waiting(self, sign: Sign, now: datetime, bundles: int, types: Types) -> None:
         left = credit(self._window, self.in_flight)
         if left.spent:
             return
@@ -205,14 +228,16 @@ class Lane:
         # Asked before the rows: what is accepted in between must not be passed over.
         newest = self._outbox.newest_waiting(self.destination) if types.without else 0
         rows = self._outbox.waiting(self.destination, events, size, after, types)
+        if not trying:
+            self._behind = bool(rows) and rows[0].accepted_at_utc < fresh_since(now)
         if not rows:
             if types.only is not None:
                 self._outages.succeeded(types.only)
             self._gathered_to = max(self._gathered_to, newest)  # all of it is of the types left out: not to be gone through every turn
             return
         on_their_way = self._on_their_way()
-        fresh = [row for row in rows if row.position not in on_their_way]
-        self._publish(cut_bundles(fresh, self._limits), sign, again=False)
+        chosen = [row for row in rows if row.position not in on_their_way]
+        self._publish(cut_bundles(chosen, self._limits), sign, again=False)
         if types.only is not None:
             self._outages.trying(types.only)
         else:

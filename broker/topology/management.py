@@ -97,7 +97,7 @@ class ManagementApi:
             reason = answer.json()["reason"]
         except (ValueError, KeyError, TypeError):
             reason = answer.text
-        said = " ".join(str(reason).split())[:400]
+        said = " ".join(str(reason).split())[:400] or f"HTTP {answer.status_code}"
         return SettingsError("topology-refused", f"the broker refuses {method} {place}: {said}", field=self._url)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import random
+import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -52,6 +53,7 @@ def main(arguments: Sequence[str]) -> int:
     report.tell(f"seed {seed}")
     suite = Suite(form, report, wanted.keep)
     begun = time.monotonic()
+    signal.signal(signal.SIGTERM, _interrupt)  # whoever ends it, what it made is removed
     try:
         with suite.staged(), report.shown():
             suite.strike(rows)
@@ -63,6 +65,10 @@ def main(arguments: Sequence[str]) -> int:
         return INTERRUPTED
     say(report.last_line(form=form.value, seed=seed, soak_seconds=seconds, seconds=round(time.monotonic() - begun)))
     return 0 if all(row.good for row in report.rows) else 1
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
 
 
 def _parser() -> argparse.ArgumentParser:

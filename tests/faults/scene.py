@@ -288,10 +288,10 @@ class Scene:
             return done()
         return False
 
-    def settles(self, more: int = 10, way: int = 0) -> None:
+    def settles(self, more: int = 10, way: int = 0, seconds: float = 60.0) -> None:
         """Wait until so many more events of the wave have their answer."""
         before = self.settled(way)
-        self.wait(f"{more} more events are settled", lambda: self.settled(way) >= before + more)
+        self.wait(f"{more} more events are settled", lambda: self.settled(way) >= before + more, seconds)
 
     def seconds_until_quiet(self, at_most: float) -> float:
         """Wait until all of the wave is finished, at most so long, and say how long that was."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import ssl
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 import pika
 from pika.credentials import ExternalCredentials
-from pika.exceptions import ChannelClosedByBroker
+from pika.exceptions import AMQPConnectionError, ChannelClosedByBroker
 
 
 class Client:
@@ -33,7 +34,8 @@ class Client:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         if self.connection.is_open:
-            self.connection.close()
+            with suppress(AMQPConnectionError):  # the broker may have closed it meanwhile
+                self.connection.close()
 
     def publish(self, exchange: str, routing_key: str, body: bytes = b"x") -> str:
         """Publish with a confirm; give "confirmed", "unroutable", "refused" (a nack) or the broker's reply code."""

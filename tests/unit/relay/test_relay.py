@@ -49,6 +49,24 @@ def test_a_backlog_leaves_in_few_bundles_and_every_event_is_settled_once(frontie
     assert frontier.relay.quiet()
 
 
+def test_what_is_accepted_while_a_backlog_waits_passes_it_and_the_backlog_goes_on_too(frontier: Frontier) -> None:
+    old = frontier.outbox.accept(drafts(3_000))
+    frontier.clock.turn(3_600)
+    frontier.restart(window_events=200)
+    fresh = frontier.outbox.accept(drafts(40, first=10_001))
+    frontier.turns(3)
+    assert all(fate.fate is Fate.LOADED for fate in frontier.outbox.fate_of([one.event_id for one in fresh]))
+    settled = frontier.outbox.counts()[0].settled
+    assert 100 <= settled < 1_000
+    for first in range(20_001, 20_401, 40):  # fresh ones without end do not stop the old ones
+        frontier.outbox.accept(drafts(40, first=first))
+        frontier.turns(2)
+    assert sum(fate.settled for fate in frontier.outbox.fate_of([one.event_id for one in old])) > settled + 500
+    frontier.turns(60)
+    assert frontier.relay.quiet()
+    assert set(frontier.house.seen.values()) == {1}
+
+
 def test_the_window_is_never_passed_while_no_receipt_comes(frontier: Frontier) -> None:
     frontier.house.answers = False
     frontier.outbox.accept(drafts(2_500))
