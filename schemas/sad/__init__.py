@@ -1,0 +1,13 @@
+"""ASYCUDA World's Single Administrative Document (SAD) as XML: its elements, and one declared table between them and the data model.
+
+`TABLE` (schemas.sad.table) says what stands where, and by which rule it is read and written; `write` gives a declaration as such a file,
+`prefilled_import` makes the partner's export into an import declaration for the own system. Reading files is the formats' business
+(`producers.formats`): it goes by the same table.
+"""
+
+from schemas.sad.prefill import Prefill, prefilled_import
+from schemas.sad.rules import DateOrder, Rule, Spelling
+from schemas.sad.table import TABLE, Kind, Row
+from schemas.sad.writing import write, write_draft
+
+__all__ = ["TABLE", "DateOrder", "Kind", "Prefill", "Row", "Rule", "Spelling", "prefilled_import", "write", "write_draft"]
