@@ -14,11 +14,12 @@ from broker.operations.output import ConfigOption, JsonOption, print_json, print
 from broker.outbox.values import EventFate
 from broker.settings.load import load_settings
 from producers.examination import examine
-from producers.formats.registry import load_formats
+from producers.formats.reading import LocatedProblem
 from producers.intake import Intake
 from producers.life import post_named
 from producers.once import relay_once
-from producers.post import opened_outbox, run_post
+from producers.post import opened_outbox, reader_of_post, run_post
+from producers.reasons import told
 from producers.recovery import recover
 from producers.restoring import restore
 from producers.sending import Sent, check_files, exit_code, parts_of_files, send_files
@@ -56,7 +57,7 @@ def send(
     """
     settings = load_settings(config)
     name = post_named(settings, post)
-    parts = parts_of_files(files, load_formats())
+    parts = parts_of_files(files, reader_of_post(settings, name))
     if dry_run:
         sent = check_files(parts, settings)
         fates: dict[str, EventFate] = {}
@@ -105,7 +106,7 @@ def _document(post: str, sent: Sequence[Sent], fates: dict[str, EventFate]) -> d
 
 def _row(one: Sent, fates: dict[str, EventFate]) -> dict[str, object]:
     known = fates.get(one.event_id or "")
-    problems = one.problems or (known.problems if known else ())
+    problems = _problems(one, known)
     return {
         "file": one.file,
         "line": one.line,
@@ -117,8 +118,13 @@ def _row(one: Sent, fates: dict[str, EventFate]) -> dict[str, object]:
         "duplicate": one.duplicate,
         "copies": one.copies,
         "fate": _fate(one, known),
-        "problems": [problem.model_dump(mode="json", exclude_none=True) for problem in problems],
+        "problems": [told(problem) for problem in problems],
     }
+
+
+def _problems(one: Sent, known: EventFate | None) -> tuple[LocatedProblem, ...]:
+    """What was wrong with it here, with its place in the file; or what the receiver told."""
+    return one.problems or tuple(LocatedProblem(problem) for problem in (known.problems if known else ()))
 
 
 def _fate(one: Sent, known: EventFate | None) -> str:
@@ -137,7 +143,7 @@ def _print(sent: Sequence[Sent], fates: dict[str, EventFate]) -> None:
     rows = []
     for one in sent:
         known = fates.get(one.event_id or "")
-        problems = one.problems or (known.problems if known else ())
+        problems = _problems(one, known)
         where = one.file if one.line is None else f"{one.file}:{one.line}"
         version = "" if one.version is None else str(one.version)
         fate = _fate(one, known) + (" (again)" if one.duplicate else "")

@@ -20,6 +20,7 @@ from producers.formats.reading import ReadDeclaration
 from producers.release import check_releases, released
 from schemas.content import canonical_bytes, validate
 from schemas.declarations import Declaration
+from schemas.drafts import missing
 from schemas.errors import ConflictError, ContentError, Problem
 from schemas.limits import EVENT_BYTES
 from schemas.names import Party, house_of
@@ -85,6 +86,9 @@ def routes_of(settings: Settings) -> Routes:
 
 def prepare(read: ReadDeclaration, country: str, routes: Routes) -> Prepared:
     """Validate a declaration and cut it down to what each destination may see; ContentError with all that is wrong with it."""
+    if lacking := missing(read.type, read.data):
+        text = f"not whole yet: it lacks {', '.join(lacking)}; a draft is not exchanged"
+        raise ContentError("declaration-draft", text, field=lacking[0])
     value = validate(read.type, read.data)
     if value.administration != country:
         text = f"this post sends the declarations of its own administration, {country!r}, only"

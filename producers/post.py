@@ -22,7 +22,7 @@ from broker.settings.code_lists import apply_lists
 from broker.settings.model import Settings
 from broker.trust.anchors import TrustStore
 from broker.trust.keys import Identity, own_identity
-from producers.formats.registry import load_formats
+from producers.formats.registry import Reader, reader_of
 from producers.intake import Intake
 from producers.life import keep_marked, mark, open_outbox
 from producers.pruning import prune_outbox
@@ -43,7 +43,7 @@ def run_post(settings: Settings, name: str, stop: threading.Event) -> None:
     with ExitStack() as opened:
         outbox = opened.enter_context(opened_outbox(settings, name, keeps_copy=True))
         intake = Intake(settings, party, outbox)
-        directory = WatchedDirectory(settings.posts[name].watch, intake, load_formats())
+        directory = WatchedDirectory(settings.posts[name].watch, intake, reader_of_post(settings, name))
         relay, trust = opened.enter_context(relay_of(settings, name, outbox))
         fresh = Freshness(trust, relay.identity, settings.posts[name], relay.sign_with, [keep_marked(settings, name, outbox, stop.set)])
         log.info("post.started", post=party.urn, epoch=outbox.epoch, watch=str(settings.posts[name].watch))
@@ -83,6 +83,11 @@ def relay_of(settings: Settings, name: str, outbox: Outbox) -> Iterator[tuple[Re
             brokers[lane] = connect(settings, lane, party, post)
             connections.callback(brokers[lane].close)
         yield Relay(settings, party, outbox, identity, trust, brokers), trust
+
+
+def reader_of_post(settings: Settings, name: str) -> Reader:
+    """Make the reader of a post's own files; SettingsError where its settings name a format that is not installed."""
+    return reader_of(settings.posts[name].reading, administration=settings.country, time_zone=settings.time_zone)
 
 
 def identity_of(settings: Settings, name: str) -> Identity:

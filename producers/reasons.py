@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from producers.formats.reading import LocatedProblem
 from schemas.catalogue import CATALOGUE
-from schemas.errors import Problem, shown
+from schemas.errors import shown
 from schemas.event import utc_text
 
 _MEND = "mend the file and put it into the watched directory again"
@@ -20,6 +21,11 @@ _WHAT_TO_DO = {
     "release-none": "if this type is to leave, add a release for it to exchange.toml and start the post again; then put the file in again",
     "administration-foreign": "give it to a post of the administration that registered it",
     "format-unknown": "write it in one of the formats named, or leave such files out of the watched directory",
+    "declaration-draft": "register it in the national system, or name in exchange.toml what its files leave unsaid (posts.X.reading)",
+    "date-ambiguous": "name the order of the dates of this source in exchange.toml: posts.X.reading.date_order",
+    "form-blank": "fill the form in, or leave blank forms out of the watched directory",
+    "message-response": "leave the answers of other systems out of the watched directory",
+    "xml-malformed": "have the system that wrote the file mend it: no reader can tell what was meant",
     "format-failed": "show the file to those who maintain the format",
     "file-empty": "write the file again",
     "file-odd": "put regular files only into the watched directory: no links, pipes or devices",
@@ -29,25 +35,19 @@ _WHAT_TO_DO = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class LocatedProblem:
-    """A problem and the line of the file that it stands in, where that is known."""
-
-    problem: Problem
-    line: int | None = None
-
-    def document(self) -> dict[str, str | int | None]:
-        """Give it as one JSON object: code, field, line, value, text, what to do."""
-        code = self.problem.code
-        return {
-            "code": code,
-            "field": self.problem.field,
-            "line": self.line,
-            "value": self.problem.value,
-            "text": self.problem.text,
-            "what_to_do": _WHAT_TO_DO.get(code, _MEND),
-            "who_must_act": CATALOGUE[code].actor.value if code in CATALOGUE else None,
-        }
+def told(located: LocatedProblem) -> dict[str, str | int | None]:
+    """Give a problem and its place as one JSON object: code, field, path, line, value, text, what to do, who must act."""
+    code = located.problem.code
+    return {
+        "code": code,
+        "field": located.problem.field,
+        "path": located.place.path,
+        "line": located.place.line,
+        "value": located.problem.value,
+        "text": located.problem.text,
+        "what_to_do": _WHAT_TO_DO.get(code, _MEND),
+        "who_must_act": CATALOGUE[code].actor.value if code in CATALOGUE else None,
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +72,6 @@ class Reason:
             "post": self.post,
             "accepted_from_this_file": self.accepted,
             "problem_count": self.problem_count,
-            "problems": [problem.document() for problem in self.problems],
+            "problems": [told(problem) for problem in self.problems],
         }
         return json.dumps(document, ensure_ascii=False, indent=2).encode("utf-8", "replace") + b"\n"

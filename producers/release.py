@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from broker.settings.model import Release, Settings
 from schemas.content import MODELS
 from schemas.crossing import CrossingEvent
-from schemas.declarations import Declaration
+from schemas.declarations import Declaration, Item
 from schemas.errors import Problem, SettingsError
 
 EVERYTHING = "*"
@@ -24,7 +24,8 @@ EVERYTHING = "*"
 # weighing would have no weight, and the models' own rules would refuse it.
 _NEEDED_BY_RULES = {
     Declaration: frozenset({"version", "message_function", "corrects", "correction_reason", "items"}),
-    CrossingEvent: frozenset({"onto_vehicle", "weighed_mass_kg", "reason"}),
+    CrossingEvent: frozenset({"declaration_office_code", "onto_vehicle", "weighed_mass_kg", "reason"}),
+    Item: frozenset({"hs_code"}),
 }
 
 Tree = MappingProxyType[str, Any]  # name -> Tree of what is released beneath it, or None: everything beneath it

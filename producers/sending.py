@@ -10,10 +10,11 @@ from pathlib import Path
 
 from broker.outbox.values import EventFate
 from broker.settings.model import Settings
-from producers.formats.reading import Format, Part, ReadDeclaration, Unread
+from producers.formats.reading import LocatedProblem, Part, ReadDeclaration, Unread, located_in
+from producers.formats.registry import Reader
 from producers.intake import BATCH, Accepted, Outcome, Rejected, prepare, routes_of
 from producers.sources.files import FileInHand, FoundFile, Mark
-from schemas.errors import ContentError, Problem
+from schemas.errors import ContentError
 from schemas.fates import Fate
 
 
@@ -33,21 +34,21 @@ class Sent:
     sequence: int | None = None
     duplicate: bool = False
     copies: int | None = None
-    problems: tuple[Problem, ...] = ()
+    problems: tuple[LocatedProblem, ...] = ()
 
 
-def parts_of_files(paths: Iterable[Path], formats: Sequence[Format]) -> Iterator[tuple[str, Part]]:
+def parts_of_files(paths: Iterable[Path], reader: Reader) -> Iterator[tuple[str, Part]]:
     """Read files one after another; what cannot be read at all comes as one `Unread` of that file."""
     for path in paths:
         try:
             # Whoever names a file on the command line means what it leads to: here, and only here, links are followed.
             real = path.resolve()
             status = real.stat()
-            for part in FileInHand(FoundFile(real, Mark.of(status), stat.S_ISREG(status.st_mode)), formats).parts():
+            for part in FileInHand(FoundFile(real, Mark.of(status), stat.S_ISREG(status.st_mode)), reader).parts():
                 yield str(path), part
         except (OSError, RuntimeError) as error:  # resolve() calls a loop of links a RuntimeError
             reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)
-            yield str(path), Unread(ContentError("file-unreadable", f"the file cannot be read: {reason}").problems)
+            yield str(path), Unread.of(ContentError("file-unreadable", f"the file cannot be read: {reason}").problems)
 
 
 def send_files(parts: Iterable[tuple[str, Part]], accept: Callable[[Sequence[ReadDeclaration]], list[Outcome]]) -> list[Sent]:
@@ -76,7 +77,7 @@ def check_files(parts: Iterable[tuple[str, Part]], settings: Settings) -> list[S
         try:
             drafts = prepare(part, settings.country, routes).drafts
         except ContentError as error:
-            sent.append(Sent(file, part.line, problems=error.problems))
+            sent.append(Sent(file, part.line, problems=located_in(part, error.problems)))
             continue
         sent += [Sent(file, part.line, draft.reference, draft.version, draft.destination.urn) for draft in drafts]
     return sent
@@ -86,7 +87,7 @@ def _accepted(batch: Sequence[tuple[str, ReadDeclaration]], accept: Callable[[Se
     sent: list[Sent] = []
     for (file, read), outcome in zip(batch, accept([read for _, read in batch]), strict=True):
         if isinstance(outcome, Rejected):
-            sent.append(Sent(file, read.line, outcome.reference, problems=outcome.problems))
+            sent.append(Sent(file, read.line, outcome.reference, problems=located_in(read, outcome.problems)))
             continue
         sent += _events_of(file, read, outcome)
     return sent

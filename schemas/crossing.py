@@ -84,7 +84,9 @@ class CrossingEvent(Part):
     kind: CrossingKind
     occurred_at: Instant
     declaration_administration: Administration
-    declaration_office_code: OfficeCode
+    declaration_office_code: OfficeCode | None = Field(
+        default=None, description="absent where the number names the declaration without its office, as an MRN does"
+    )
     declaration_year: Year
     declaration_number: RegistrationNumber
     vehicle: Vehicle

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -69,7 +69,7 @@ class Item(Part):
     """One goods item (WCO GovernmentAgencyGoodsItem; SAD boxes 31 to 46)."""
 
     number: ItemNumber
-    hs_code: HsCode
+    hs_code: HsCode | None = Field(default=None, description="may be absent in transit only, where goods are often described in words")
     national_code: str | None = Field(default=None, pattern=r"^[0-9A-Z]{1,8}$")
     description: Annotated[Text, Field(min_length=1, max_length=TEXT_CHARACTERS)] | None = None
     origin_country: CountryCode | None = None
@@ -104,6 +104,9 @@ class Guarantee(Part):
 
 class Declaration(Part):
     """What every declaration carries. A cancellation needs nothing but its identity, what it cancels, and why."""
+
+    complete: ClassVar[bool] = True  # a draft (schemas.drafts) may lack what its national system has yet to give
+    classified: ClassVar[bool] = True  # every item has its hs_code
 
     administration: Administration
     office_code: OfficeCode
@@ -157,6 +160,8 @@ class Declaration(Part):
 
     @model_validator(mode="after")
     def _versions_make_sense(self) -> Declaration:
+        if not self.complete:
+            return self
         if self.message_function is MessageFunction.ORIGINAL:
             if self.version != 1 or self.corrects is not None:
                 raise ValueError("an original has version 1 and corrects nothing")
@@ -174,6 +179,8 @@ class Declaration(Part):
         numbers = [item.number for item in self.items]
         if numbers != sorted(set(numbers)):
             raise ValueError("item numbers rise and are unique")
+        if self.classified and (bare := [item.number for item in self.items if item.hs_code is None]):
+            raise ValueError(f"every item of an export or import declaration has its hs_code; without it: item {bare[0]}")
         if self.items and self.item_count is not None and self.item_count != len(self.items):
             raise ValueError(f"item_count is {self.item_count}, but there are {len(self.items)} items")
         return self
@@ -198,6 +205,8 @@ class ImportDeclaration(Declaration):
 class TransitDeclaration(Declaration):
     """Goods that cross under customs control, secured by a guarantee."""
 
+    classified: ClassVar[bool] = False
+
     departure_office: OfficeCode | None = None
     destination_office: OfficeCode | None = None
     transit_offices: tuple[OfficeCode, ...] = Field(default=(), max_length=9)
@@ -207,9 +216,9 @@ class TransitDeclaration(Declaration):
     time_limit_on: Day | None = None
 
 
-def declaration_reference(administration: str, office_code: str, year: int, number: str) -> str:
-    """`TJ/<office>/<year>/<number>`: the identity in one line."""
-    return f"{administration.upper()}/{office_code}/{year}/{number}"
+def declaration_reference(administration: str, office_code: str | None, year: int, number: str) -> str:
+    """`TJ/<office>/<year>/<number>`: the identity in one line; `-` for an office that is not told."""
+    return f"{administration.upper()}/{office_code or '-'}/{year}/{number}"
 
 
 def check_masses(net_mass_kg: Decimal | None, gross_mass_kg: Decimal | None) -> None:

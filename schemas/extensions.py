@@ -10,7 +10,7 @@ from pydantic_core import PydanticCustomError
 from schemas.limits import EXTENSION_DEPTH, EXTENSION_NAMES, EXTENSION_VALUES, INTEGER, TEXT_CHARACTERS
 from schemas.text import check_text
 
-_NAME_CHARACTERS = 100
+_NAME_CHARACTERS = 200
 
 
 def check_extensions(value: dict[str, Any]) -> dict[str, Any]:

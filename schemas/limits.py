@@ -28,5 +28,5 @@ EVIDENCE_MARKS = 1_000_000  # braces, brackets and commas in it: a hundred block
 EVIDENCE_EVENTS = 100  # events in one: versions of one declaration, to each destination
 EVIDENCE_CRLS = 40  # revocation lists in one
 EXTENSION_NAMES = 200  # names in `extensions` itself
-EXTENSION_VALUES = 1_000  # values in it, at all depths
+EXTENSION_VALUES = 100_000  # values in it, at all depths: 999 items of a SAD with a hundred boxes each that no field takes
 EXTENSION_DEPTH = 4  # nesting of objects and lists in it, itself included

@@ -18,6 +18,7 @@ DatabaseUrl = Annotated[
     str, Field(pattern=r"^(sqlite:///.|postgresql(\+psycopg)?://)", description="sqlite:///… or postgresql+psycopg://…")
 ]
 
+CodeTable = Literal["countries", "currencies", "incoterms", "offices", "package-kinds", "transport-modes", "units"]
 LINK_USER = r"^link-[a-z]{2}(-[a-z0-9]+)*$"
 CRL_GRACE_DAYS = 7
 CrlGraceDays = Annotated[
@@ -92,11 +93,26 @@ class House(KeyPair):
     second_person_days: int = Field(strict=True, default=7, ge=1, le=365, description="how long such an order waits")
 
 
+class ReadingSettings(_Table):
+    """What the files of one source leave unsaid, and how they are to be read. Nothing of it is guessed where it is not told."""
+
+    format: str | None = Field(default=None, max_length=60, description="the only format of this source; recognised by content without it")
+    office: str | None = Field(default=None, max_length=20, description="the office_code of declarations whose format carries none")
+    date_order: Literal["dmy", "mdy", "ymd"] | None = Field(default=None, description="the order of day, month and year in its dates")
+    time_zone: str | None = Field(default=None, description="of its times without an offset; the administration's own by default")
+    columns: Path | None = Field(default=None, description="the mapping file of CSV and Excel files")
+    codes: dict[CodeTable, dict[str, str]] = Field(
+        default_factory=dict, description="local codes translated: the table's name, the local code, the list's own"
+    )
+    tajik_lookalikes: bool = Field(strict=True, default=False, description="letters of older Tajik fonts are put right")
+
+
 class Post(KeyPair):
     """A border post: its outbox and the directory that it watches, and where a second copy of the outbox is kept."""
 
     outbox: DatabaseUrl
     watch: Path
+    reading: ReadingSettings = ReadingSettings()
     second_copy: Path | None = Field(default=None, description="a directory on another disk or a stick")
 
 

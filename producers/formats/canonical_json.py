@@ -5,11 +5,12 @@ docs/canonical-json.md describes it for those who write such files. Whether the 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from json import JSONDecodeError
 from typing import Any, BinaryIO
 
-from producers.formats.reading import Part, ReadDeclaration, Reading, Unread
+from producers.formats.reading import Conventions, Described, Part, Place, ReadDeclaration, Reading, Unread
 from schemas.errors import ContentError
 from schemas.names import STREAM_TYPES, EventType
 from schemas.strict_json import parse
@@ -23,12 +24,14 @@ class CanonicalJson:
     """The exchange's own format."""
 
     name = "canonical-json"
+    ending = ".json"
+    title = "canonical JSON: one object a file, or one a line"
 
     def recognises(self, head: bytes) -> bool:
         """Whether it begins like JSON. A UTF-8 byte order mark is let pass: Windows programs write one without being asked."""
         return head.removeprefix(_BOM).lstrip(_BLANK)[:1] in (b"{", b"[")
 
-    def read(self, stream: BinaryIO) -> Reading:
+    def read(self, stream: BinaryIO, conventions: Conventions) -> Reading:
         """Read one object, however it is laid out, or one object a line where the first line and the next one say so."""
         lines = _Lines(stream)
         first, number = lines.next_filled(), lines.number
@@ -37,6 +40,14 @@ class CanonicalJson:
         if first.rstrip(_BLANK).endswith(b"}") and second.lstrip(_BLANK).startswith(b"{"):
             return Reading(_lines(first, number, second, lines), tells_its_end=False)
         return Reading(iter((_whole(first + second, stream),)), tells_its_end=True)
+
+    def write(self, event_type: str, data: dict[str, Any]) -> bytes:
+        """One object, indented."""
+        return json.dumps({"type": event_type, "declaration": data}, ensure_ascii=False, indent=2).encode() + b"\n"
+
+    def describe(self) -> tuple[Described, ...]:
+        """Every field under its own name."""
+        return (Described("declaration.<field>", "<field>", "as in the data model", "the model's own (docs/data-model.md)"),)
 
 
 class _Lines:
@@ -84,7 +95,7 @@ def _object(raw: bytes, line: int | None) -> Part:
         return _declaration(parse(raw.rstrip(_BLANK)), line)
     except ContentError as error:
         within = error.__context__  # where the text stops being JSON, the reader beneath knows the line
-        return Unread(error.problems, (line or 1) + within.lineno - 1 if isinstance(within, JSONDecodeError) else line)
+        return Unread.of(error.problems, (line or 1) + within.lineno - 1 if isinstance(within, JSONDecodeError) else line)
 
 
 def _declaration(said: dict[str, Any], line: int | None) -> Part:
@@ -99,11 +110,11 @@ def _declaration(said: dict[str, Any], line: int | None) -> Part:
         return _unread("type-unknown", f"a post sends these types: {known}", line, field="type", value=event_type)
     if not isinstance(data, dict):
         return _unread("field-invalid", "the declaration is a JSON object", line, field="declaration", value=data)
-    return ReadDeclaration(event_type, data, line)
+    return ReadDeclaration(event_type, data, line, lambda name: Place(f"declaration.{name}", line))
 
 
 def _unread(code: str, text: str, line: int | None, *, field: str | None = None, value: object = None) -> Unread:
-    return Unread(ContentError(code, text, field=field, value=value).problems, line)
+    return Unread.of(ContentError(code, text, field=field, value=value).problems, line, field)
 
 
 FORMAT = CanonicalJson()

@@ -2,33 +2,106 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any, BinaryIO, Protocol
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO, Literal, Protocol, runtime_checkable
+from zoneinfo import ZoneInfo
 
 from schemas.errors import Problem
 
 HEAD_BYTES = 4096  # what `recognises` is shown of a file
+
+DateOrder = Literal["dmy", "mdy", "ymd"]
+
+
+@dataclass(frozen=True, slots=True)
+class Conventions:
+    """What the files of one source leave unsaid, as exchange.toml tells it (`posts.X.reading`).
+
+    `codes` translates local codes: list (`countries`, `package-kinds`, …) to local code to the list's own. Nothing of it is ever guessed:
+    what is needed and not told makes a file refused, or its declaration a draft.
+    """
+
+    administration: str | None = None
+    office: str | None = None
+    date_order: DateOrder | None = None
+    time_zone: ZoneInfo | None = None
+    codes: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    columns: Path | None = None
+    tajik_lookalikes: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where in its file something stands: an element's or column's path, and the line, from 1."""
+
+    path: str | None = None
+    line: int | None = None
+
+
+NOWHERE = Place()
+
+
+@dataclass(frozen=True, slots=True)
+class LocatedProblem:
+    """A problem, or a warning, and where in the file it stands, as far as that is known."""
+
+    problem: Problem
+    place: Place = NOWHERE
+
+    @property
+    def code(self) -> str:
+        """The problem's code."""
+        return self.problem.code
+
+    def __str__(self) -> str:
+        line = f"line {self.place.line}" if self.place.line else None
+        where = ", ".join(filter(None, (self.place.path, line)))
+        return f"{where}: {self.problem}" if where else str(self.problem)
+
+
+def nowhere(_field: str) -> Place:
+    """Say of no field where it stands."""
+    return NOWHERE
 
 
 @dataclass(frozen=True, slots=True)
 class ReadDeclaration:
     """One declaration or crossing event as a file says it: its type, and its data in the shape of that type's model, not yet validated.
 
-    `line` is where it begins in its file, from 1, where a file may hold several and the format knows it.
+    `line` is where it begins in its file, from 1, where a file may hold several and the format knows it. `place_of` tells where the value
+    of a field (`items.2.hs_code`) stands; `warnings` tell what was read all the same.
     """
 
     type: str
     data: dict[str, Any]
     line: int | None = None
+    place_of: Callable[[str], Place] = nowhere
+    warnings: Sequence[LocatedProblem] = ()
+
+
+def located_in(read: ReadDeclaration | None, problems: Sequence[Problem]) -> tuple[LocatedProblem, ...]:
+    """Say of problems found with the data where they stand in its file."""
+    if read is None:
+        return tuple(LocatedProblem(problem) for problem in problems)
+    places = [read.place_of(problem.field or "") for problem in problems]
+    return tuple(
+        LocatedProblem(problem, Place(place.path, place.line or read.line)) for problem, place in zip(problems, places, strict=True)
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class Unread:
     """A part of a file that could not be read as a declaration, and why; the parts after it may be good."""
 
-    problems: tuple[Problem, ...]
+    problems: tuple[LocatedProblem, ...]
     line: int | None = None
+
+    @classmethod
+    def of(cls, problems: Sequence[Problem], line: int | None = None, path: str | None = None) -> Unread:
+        """Make it of problems that stand in one place."""
+        return cls(tuple(LocatedProblem(problem, Place(path, line)) for problem in problems), line)
 
 
 Part = ReadDeclaration | Unread
@@ -46,6 +119,16 @@ class Reading:
     tells_its_end: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Described:
+    """One line of a format's mapping, for people who review it: source path, field, unit and rule."""
+
+    source: str
+    field: str
+    unit: str
+    rule: str
+
+
 class Format(Protocol):
     """A file format: one module and one entry point of the group "panj.formats" that names an object like this."""
 
@@ -53,8 +136,27 @@ class Format(Protocol):
     def name(self) -> str:
         """How settings, commands and reasons call it, such as `canonical-json`."""
 
+    @property
+    def title(self) -> str:
+        """What it is, in a few words."""
+
     def recognises(self, head: bytes) -> bool:
         """Whether a file that begins with `head` (its first 4,096 bytes at most) is of this format, broken or not."""
 
-    def read(self, stream: BinaryIO) -> Reading:
+    def read(self, stream: BinaryIO, conventions: Conventions) -> Reading:
         """Read a file from its beginning. What is wrong with it comes as `Unread`; only the stream's own OSError is raised."""
+
+    def describe(self) -> Sequence[Described]:
+        """Give the declared mapping, line by line, in the order of the source."""
+
+
+@runtime_checkable
+class WritableFormat(Format, Protocol):
+    """A format that declarations can be written in, too."""
+
+    @property
+    def ending(self) -> str:
+        """How names of its files end, such as `.xml`."""
+
+    def write(self, event_type: str, data: dict[str, Any]) -> bytes:
+        """Write one declaration, whole or a draft; ContentError `format-cannot-say` where the format has no such document."""

@@ -3,10 +3,51 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from importlib.metadata import entry_points
+from typing import BinaryIO
+from zoneinfo import ZoneInfo
 
-from producers.formats.reading import Format
+from broker.settings.model import ReadingSettings
+from producers.formats.reading import HEAD_BYTES, Conventions, Format, Reading
 from schemas.errors import ContentError, SettingsError
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """Reads the files of one source: by the formats there are, or the one that is forced, under the source's conventions."""
+
+    formats: Sequence[Format]
+    conventions: Conventions = field(default_factory=Conventions)
+    forced: Format | None = None
+
+    def format_of(self, head: bytes) -> Format:
+        """Find the format of a file by its first bytes; ContentError `file-empty` or `format-unknown` where it is none of ours."""
+        if not head.strip():
+            raise ContentError("file-empty", "the file is empty")
+        return self.forced or format_of(head, self.formats)
+
+    def read(self, stream: BinaryIO) -> Reading:
+        """Read a file from its beginning; raises as `format_of`, and the stream's own OSError."""
+        head = stream.read(HEAD_BYTES)
+        stream.seek(0)
+        return self.format_of(head).read(stream, self.conventions)
+
+
+def reader_of(reading: ReadingSettings, *, administration: str | None, time_zone: str | None) -> Reader:
+    """Make the reader of a source from its settings, which go before the administration's own; SettingsError `format-unknown`."""
+    formats = load_formats()
+    zone = reading.time_zone or time_zone
+    conventions = Conventions(
+        administration=administration,
+        office=reading.office,
+        date_order=reading.date_order,
+        time_zone=ZoneInfo(zone) if zone else None,
+        codes=reading.codes,
+        columns=reading.columns,
+        tajik_lookalikes=reading.tajik_lookalikes,
+    )
+    return Reader(formats, conventions, format_named(reading.format, formats) if reading.format else None)
 
 
 def load_formats() -> tuple[Format, ...]:
@@ -19,10 +60,17 @@ def load_formats() -> tuple[Format, ...]:
     return found
 
 
+def format_named(name: str, formats: Sequence[Format]) -> Format:
+    """Give the format of this name; SettingsError `format-missing` where there is none."""
+    for candidate in formats:
+        if candidate.name == name:
+            return candidate
+    names = ", ".join(candidate.name for candidate in formats)
+    raise SettingsError("format-missing", f"no such format is installed; there are: {names}", field="format", value=name)
+
+
 def format_of(head: bytes, formats: Sequence[Format]) -> Format:
-    """Find the format of a file by its first bytes; ContentError `file-empty` or `format-unknown` where it is none of ours."""
-    if not head.strip():
-        raise ContentError("file-empty", "the file is empty")
+    """Find the format of a file by its first bytes; ContentError `format-unknown` where it is none of ours."""
     for candidate in formats:
         if candidate.recognises(head):
             return candidate

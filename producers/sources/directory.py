@@ -9,16 +9,17 @@ from __future__ import annotations
 import heapq
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
 import structlog
 
-from producers.formats.reading import Format, ReadDeclaration, Unread
+from producers.formats.reading import LocatedProblem, ReadDeclaration, Unread, located_in
+from producers.formats.registry import Reader
 from producers.intake import BATCH, Accepted, Intake, Outcome
-from producers.reasons import LocatedProblem, Reason
+from producers.reasons import Reason
 from producers.sources.files import FileInHand, FoundFile, Mark, found_files
 from producers.sources.shelves import Shelves
 from schemas.errors import PanjError, shown
@@ -45,7 +46,7 @@ class _Tally:
     problem_count: int = 0
     problems: list[LocatedProblem] = field(default_factory=list)
 
-    def add(self, outcome: Outcome | Unread, line: int | None) -> None:
+    def add(self, outcome: Outcome | Unread, read: ReadDeclaration | None = None) -> None:
         self.declarations += 1
         if isinstance(outcome, Accepted):
             self.accepted += 1
@@ -54,7 +55,8 @@ class _Tally:
             return
         self.problem_count += len(outcome.problems)
         room = PROBLEMS_TOLD - len(self.problems)
-        self.problems += [LocatedProblem(problem, line) for problem in outcome.problems[:room]]
+        located = outcome.problems if isinstance(outcome, Unread) else located_in(read, outcome.problems)
+        self.problems += located[:room]
 
 
 @dataclass(slots=True)
@@ -83,10 +85,10 @@ class _Watched:
 class WatchedDirectory:
     """The files of one post's directory. Used by one thread; `clock` counts seconds and never goes back."""
 
-    def __init__(self, path: Path, intake: Intake, formats: Sequence[Format], *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, path: Path, intake: Intake, reader: Reader, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._path = path
         self._intake = intake
-        self._formats = formats
+        self._reader = reader
         self._clock = clock
         self._shelves = Shelves(path)
         self._watched: dict[str, _Watched] = {}
@@ -127,7 +129,7 @@ class WatchedDirectory:
         if found.path.name.lower().endswith(LINE_FORMATS) and not self._settled(found):
             turn.left += 1
             return
-        tally = _Tally(FileInHand(found, self._formats))
+        tally = _Tally(FileInHand(found, self._reader))
         try:
             for part in tally.file.parts():
                 if not tally.file.tells_its_end and isinstance(part, ReadDeclaration) and not self._settled(found):
@@ -225,14 +227,14 @@ class _Batch:
 
     def add(self, tally: _Tally, part: ReadDeclaration | Unread) -> None:
         if isinstance(part, Unread):
-            tally.add(part, part.line)
+            tally.add(part)
         else:
             self._waiting.append((tally, part))
 
     def accept(self) -> None:
         outcomes = self._intake.accept([read for _, read in self._waiting])
         for (tally, read), outcome in zip(self._waiting, outcomes, strict=True):
-            tally.add(outcome, read.line)
+            tally.add(outcome, read)
         self._waiting.clear()
         if self._on_accepted is not None and any(isinstance(outcome, Accepted) and not outcome.duplicate for outcome in outcomes):
             self._on_accepted()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +15,8 @@ from typing import BinaryIO
 
 import structlog
 
-from producers.formats.reading import HEAD_BYTES, Format, Part, Unread
-from producers.formats.registry import format_of
+from producers.formats.reading import Part, Unread
+from producers.formats.registry import Reader
 from schemas.errors import ContentError
 
 FILE_BYTES = 256 * 1024 * 1024  # read in parts, never at once: a bound on time more than on memory
@@ -74,13 +74,13 @@ def found_files(directory: Path) -> Iterator[FoundFile]:
 class FileInHand:
     """A file being read. `parts` reads it; afterwards `whole` tells whether somebody may still be writing it."""
 
-    def __init__(self, found: FoundFile, formats: Sequence[Format]) -> None:
+    def __init__(self, found: FoundFile, reader: Reader) -> None:
         self.found = found
         self.mark = found.mark
         self.tells_its_end = False
         self.unread = 0
         self.still_written = False
-        self._formats = formats
+        self._reader = reader
 
     @property
     def name(self) -> str:
@@ -109,10 +109,8 @@ class FileInHand:
         return None
 
     def _read(self, stream: BinaryIO) -> Iterator[Part]:
-        head = stream.read(HEAD_BYTES)
-        stream.seek(0)
         try:
-            reading = format_of(head, self._formats).read(stream)
+            reading = self._reader.read(stream)
             self.tells_its_end = reading.tells_its_end
             for part in reading.parts:
                 self.unread += isinstance(part, Unread)
@@ -127,7 +125,7 @@ class FileInHand:
 
     def _wrong(self, error: ContentError) -> Unread:
         self.unread += 1
-        return Unread(error.problems)
+        return Unread.of(error.problems)
 
 
 @contextmanager

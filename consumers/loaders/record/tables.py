@@ -91,7 +91,7 @@ declaration_item = Table(
     metadata,
     Column("event_id", identifier(), ForeignKey("declaration.event_id", name="fk_declaration_item_declaration"), primary_key=True),
     Column("number", SmallInteger, primary_key=True),
-    Column("hs_code", name(6), nullable=False),
+    Column("hs_code", name(6)),
     Column("national_code", name(8)),
     Column("description", words()),
     Column("origin_country", name(2)),

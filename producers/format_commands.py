@@ -1,0 +1,36 @@
+"""`panj formats`: the formats that declarations are read from and written in, and what each element of theirs becomes."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from broker.operations.output import JsonOption, print_json, print_table
+from producers.formats.reading import WritableFormat
+from producers.formats.registry import format_named, load_formats
+
+commands = typer.Typer(name="formats", help="The formats that declarations are read from, and their mappings.")
+
+
+@commands.callback(invoke_without_command=True)
+def list_formats(context: typer.Context, as_json: JsonOption = False) -> None:
+    """List the formats, or print the mapping of one ('panj formats describe NAME')."""
+    if context.invoked_subcommand is not None:
+        return
+    found = load_formats()
+    if as_json:
+        print_json([{"name": one.name, "title": one.title, "writes": isinstance(one, WritableFormat)} for one in found])
+    else:
+        rows = [(one.name, one.title, "reads and writes" if isinstance(one, WritableFormat) else "reads") for one in found]
+        print_table(("format", "what it is", ""), rows)
+
+
+@commands.command()
+def describe(name: Annotated[str, typer.Argument(help="A format's name.", show_default=False)], as_json: JsonOption = False) -> None:
+    """Print a format's mapping: source path, field, unit, rule."""
+    rows = format_named(name, load_formats()).describe()
+    if as_json:
+        print_json([{"source": row.source, "field": row.field, "unit": row.unit, "rule": row.rule} for row in rows])
+    else:
+        print_table(("source", "field", "unit", "rule"), [(row.source, row.field, row.unit, row.rule) for row in rows])
