@@ -77,7 +77,7 @@ class ReadDeclaration:
     type: str
     data: dict[str, Any]
     line: int | None = None
-    place_of: Callable[[str], Place] = nowhere
+    place_of: Callable[[str], Place] = field(default=nowhere, compare=False, repr=False)
     warnings: Sequence[LocatedProblem] = ()
 
 

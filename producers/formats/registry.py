@@ -43,7 +43,7 @@ def reader_of(reading: ReadingSettings, *, administration: str | None, time_zone
         office=reading.office,
         date_order=reading.date_order,
         time_zone=ZoneInfo(zone) if zone else None,
-        codes=reading.codes,
+        codes={str(name): table for name, table in reading.codes.items()},
         columns=reading.columns,
         tajik_lookalikes=reading.tajik_lookalikes,
     )

@@ -15,6 +15,7 @@ from broker.outbox.room import Room
 from broker.outbox.store import Outbox
 from broker.settings.model import Settings
 from producers.formats.canonical_json import FORMAT
+from producers.formats.registry import Reader
 from producers.intake import Intake
 from producers.sources.directory import WatchedDirectory, watch
 from tests.tmpfs import SmallDisk, small_disk
@@ -40,7 +41,7 @@ def wait_until(true: Callable[[], bool], seconds: float = 60) -> None:
 def test_files_wait_while_the_disk_is_low_and_are_taken_once_there_is_room(disk: SmallDisk, settings: Settings, tmp_path: Path) -> None:
     outbox = Outbox.open(f"sqlite:///{disk.path}/outbox.sqlite", POST, "test", room=Room(min_free_bytes=3 * MEGABYTE))
     watched = tmp_path / "declarations"
-    directory = WatchedDirectory(watched, Intake(settings, POST, outbox), (FORMAT,))
+    directory = WatchedDirectory(watched, Intake(settings, POST, outbox), Reader((FORMAT,)))
     disk.fill(2 * MEGABYTE)
     for number in range(20):
         (watched / f"{number}.json").write_text(json.dumps({"type": EXPORT, "declaration": export(str(number))}), "utf-8")

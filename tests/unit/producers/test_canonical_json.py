@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from producers.formats.canonical_json import FORMAT, OBJECT_BYTES
-from producers.formats.reading import Part, ReadDeclaration, Unread
+from producers.formats.reading import Conventions, Part, ReadDeclaration, Unread
 from producers.formats.registry import format_of
 from schemas.errors import ContentError
 from tests.unit.producers.examples import EXPORT, export
@@ -22,7 +22,7 @@ def said(number: str = "1", **changes: Any) -> dict[str, Any]:
 
 
 def parts_of(raw: bytes) -> list[Part]:
-    return list(FORMAT.read(io.BytesIO(raw)).parts)
+    return list(FORMAT.read(io.BytesIO(raw), Conventions()).parts)
 
 
 def code_of(part: Part) -> str:
@@ -32,14 +32,14 @@ def code_of(part: Part) -> str:
 
 def test_one_object_is_read_however_it_is_laid_out() -> None:
     for raw in (json.dumps(said()), json.dumps(said(), indent=2), "\ufeff\r\n " + json.dumps(said(), indent="\t") + "\r\n\n"):
-        reading = FORMAT.read(io.BytesIO(raw.encode()))
+        reading = FORMAT.read(io.BytesIO(raw.encode()), Conventions())
         assert reading.tells_its_end
         assert list(reading.parts) == [ReadDeclaration(EXPORT, export("1"))]
 
 
 def test_one_object_a_line_is_read_line_by_line_and_a_broken_line_costs_only_itself() -> None:
     lines = [json.dumps(said("1")), "", json.dumps(said("2"))[:-9] + "}", json.dumps(said("3")), "rubbish", json.dumps(said("4"))]
-    reading = FORMAT.read(io.BytesIO("\n".join(lines[:1] + lines[3:]).encode()))
+    reading = FORMAT.read(io.BytesIO("\n".join(lines[:1] + lines[3:]).encode()), Conventions())
     assert not reading.tells_its_end
     parts = parts_of("\n".join(lines[:1] + lines[3:]).encode())
     assert [part.data["registration_number"] for part in parts if isinstance(part, ReadDeclaration)] == ["1", "3", "4"]
@@ -99,7 +99,7 @@ def test_what_is_not_one_strict_json_object_is_unread(raw: bytes) -> None:
 
 def test_an_object_past_the_limit_is_refused_without_being_read_whole() -> None:
     stream = io.BytesIO(b'{"a": "' + b"x" * (OBJECT_BYTES * 2) + b'"}')
-    (part,) = FORMAT.read(stream).parts
+    (part,) = FORMAT.read(stream, Conventions()).parts
     assert code_of(part) == "object-too-large"
     assert stream.tell() <= OBJECT_BYTES + 2
 

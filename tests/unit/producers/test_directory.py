@@ -16,6 +16,7 @@ import pytest
 from broker.outbox.store import Outbox
 from broker.settings.model import Settings
 from producers.formats.canonical_json import FORMAT, OBJECT_BYTES
+from producers.formats.registry import Reader
 from producers.intake import Intake
 from producers.sources import files
 from producers.sources.directory import AGAIN_SECONDS, SETTLED_SECONDS, WatchedDirectory
@@ -46,7 +47,7 @@ def path(settings: Settings) -> Path:
 
 @pytest.fixture
 def directory(path: Path, intake: Intake, clock: Clock) -> WatchedDirectory:
-    return WatchedDirectory(path, intake, (FORMAT,), clock=clock)
+    return WatchedDirectory(path, intake, Reader((FORMAT,)), clock=clock)
 
 
 def put(path: Path, name: str, number: str | None = None, **changes: Any) -> Path:
@@ -277,7 +278,7 @@ def test_shelves_that_lead_elsewhere_are_refused(path: Path, intake: Intake, tmp
     path.mkdir()
     (path / "taken").symlink_to(tmp_path)
     with pytest.raises(SettingsError, match="link"):
-        WatchedDirectory(path, intake, (FORMAT,))
+        WatchedDirectory(path, intake, Reader((FORMAT,)))
 
 
 def test_a_stop_ends_a_long_file_between_batches_and_nothing_is_lost(

@@ -9,6 +9,7 @@ from pathlib import Path
 from broker.outbox.values import EventFate
 from broker.settings.model import Settings
 from producers.formats.canonical_json import FORMAT
+from producers.formats.registry import Reader
 from producers.intake import Intake
 from producers.sending import Sent, check_files, exit_code, parts_of_files, send_files
 from schemas.fates import Fate
@@ -22,7 +23,7 @@ def write(path: Path, number: str, event_type: str = EXPORT) -> Path:
 
 def test_each_destination_of_each_declaration_is_told(tmp_path: Path, intake: Intake) -> None:
     files = [write(tmp_path / "1.json", "1"), write(tmp_path / "2.json", "2", IMPORT)]
-    sent = send_files(parts_of_files(files, (FORMAT,)), intake.accept)
+    sent = send_files(parts_of_files(files, Reader((FORMAT,))), intake.accept)
     assert [(one.reference, one.destination) for one in sent] == [
         ("TJ/TJ105000/2026/1", "urn:customs:af:customs"),
         ("TJ/TJ105000/2026/1", "urn:customs:tj:customs"),
@@ -38,7 +39,7 @@ def test_files_that_cannot_be_read_are_told_and_the_others_are_sent(tmp_path: Pa
     (tmp_path / "bad.json").write_text("{")
     (tmp_path / "link.json").symlink_to(write(tmp_path / "1.json", "1"))
     paths = [tmp_path / name for name in ("nothing", "pipe", "loop", ".", "bad.json", "link.json")]
-    sent = send_files(parts_of_files(paths, (FORMAT,)), intake.accept)
+    sent = send_files(parts_of_files(paths, Reader((FORMAT,))), intake.accept)
     codes = {Path(one.file).name: one.problems[0].code for one in sent if one.problems}
     assert codes == {
         "nothing": "file-unreadable",
@@ -52,7 +53,7 @@ def test_files_that_cannot_be_read_are_told_and_the_others_are_sent(tmp_path: Pa
 
 
 def test_a_dry_run_tells_where_it_would_go_and_keeps_nothing(tmp_path: Path, settings: Settings) -> None:
-    sent = check_files(parts_of_files([write(tmp_path / "1.json", "1")], (FORMAT,)), settings)
+    sent = check_files(parts_of_files([write(tmp_path / "1.json", "1")], Reader((FORMAT,))), settings)
     assert [one.destination for one in sent] == ["urn:customs:af:customs", "urn:customs:tj:customs"]
     assert not any(one.event_id for one in sent)
     assert not (tmp_path / "outbox.sqlite").exists()
