@@ -24,6 +24,7 @@ from producers.recovery import recover
 from producers.restoring import restore
 from producers.sending import Sent, check_files, exit_code, parts_of_files, send_files
 from producers.standing import status
+from producers.tokens import token
 from producers.withdrawal import withdraw
 
 commands = typer.Typer(name="post", help="The border post: run its daemon, send files, check its settings.", no_args_is_help=True)
@@ -98,6 +99,7 @@ commands.command("recover")(recover)
 commands.command("restore")(restore)
 commands.command("withdraw")(withdraw)
 commands.command("status")(status)
+commands.command("token")(token)
 
 
 def _document(post: str, sent: Sequence[Sent], fates: dict[str, EventFate]) -> dict[str, object]:

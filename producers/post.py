@@ -1,6 +1,6 @@
-"""The post's daemon, put together: the watched directory into the outbox on one thread, the relay on another, trust reloaded beside them.
+"""The post's daemon, put together: its sources into the outbox on a thread each, the relay on another, trust reloaded beside them.
 
-What each part does stands in its own place: `sources.directory`, `intake`, `broker.relay`, `broker.trust`.
+What each part does stands in its own place: `sources`, `intake`, `broker.relay`, `broker.trust`.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from producers.intake import Intake
 from producers.life import keep_marked, mark, open_outbox
 from producers.pruning import prune_outbox
 from producers.sources.directory import WatchedDirectory, watch
+from producers.sources.http.service import HttpService
 from schemas.errors import UnavailableError
 
 FREE_AGAIN_SECONDS = 0.5
@@ -49,6 +50,7 @@ def run_post(settings: Settings, name: str, stop: threading.Event) -> None:
         log.info("post.started", post=party.urn, epoch=outbox.epoch, watch=str(settings.posts[name].watch))
         workers: dict[str, Callable[[], None]] = {
             "intake": lambda: watch(directory, stop, relay.wake),
+            **_more_sources(settings, name, outbox, relay, stop),
             "relay": lambda: relay_when_free(relay, stop),
             "trust": lambda: fresh.run(stop),
             "expiries": lambda: ExpiryWatch(lambda now: of_post(settings, name, trust, now)).run(stop),
@@ -57,6 +59,15 @@ def run_post(settings: Settings, name: str, stop: threading.Event) -> None:
             workers["retention"] = lambda: look_each_hour(lambda: prune_outbox(settings, outbox), stop)
         supervise(workers, stop)
     log.info("post.stopped", post=party.urn)
+
+
+def _more_sources(settings: Settings, name: str, outbox: Outbox, relay: Relay, stop: threading.Event) -> dict[str, Callable[[], None]]:
+    """The sources beside the directory that are configured, each a worker."""
+    workers: dict[str, Callable[[], None]] = {}
+    if settings.posts[name].http is not None:
+        http = HttpService(settings, name, outbox, reader_of_post(settings, name), relay.wake)
+        workers["http"] = lambda: http.run(stop)
+    return workers
 
 
 @contextmanager

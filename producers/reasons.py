@@ -12,22 +12,22 @@ from schemas.catalogue import CATALOGUE
 from schemas.errors import shown
 from schemas.event import utc_text
 
-_MEND = "mend the file and put it into the watched directory again"
+_MEND = "mend it, and hand it in again"
 _WHAT_TO_DO = {
-    "field-missing": "fill in the field in the system that wrote the file, and put the new file into the watched directory",
+    "field-missing": "fill in the field in the system that wrote it, and hand the new one in",
     "code-unknown": "use a code of the list, or load the newer list with 'panj codelists load'",
     "version-conflict": "if the content was corrected, raise `version`, name what it `corrects` and give the `correction_reason`",
     "version-withdrawn": "if it is to go after all, raise `version`, name what it `corrects` and give the `correction_reason`",
-    "release-none": "if this type is to leave, add a release for it to exchange.toml and start the post again; then put the file in again",
+    "release-none": "if this type is to leave, add a release for it to exchange.toml and start the post again; then hand it in again",
     "administration-foreign": "give it to a post of the administration that registered it",
-    "format-unknown": "write it in one of the formats named, or leave such files out of the watched directory",
+    "format-unknown": "write it in one of the formats named, or do not hand such files in",
     "declaration-draft": "register it in the national system, or name in exchange.toml what its files leave unsaid (posts.X.reading)",
     "date-ambiguous": "name the order of the dates of this source in exchange.toml: posts.X.reading.date_order",
-    "form-blank": "fill the form in, or leave blank forms out of the watched directory",
-    "message-response": "leave the answers of other systems out of the watched directory",
-    "xml-malformed": "have the system that wrote the file mend it: no reader can tell what was meant",
+    "form-blank": "fill the form in, or do not hand blank forms in",
+    "message-response": "do not hand the answers of other systems in",
+    "xml-malformed": "have the system that wrote it mend it: no reader can tell what was meant",
     "format-failed": "show the file to those who maintain the format",
-    "file-empty": "write the file again",
+    "file-empty": "write it again",
     "file-odd": "put regular files only into the watched directory: no links, pipes or devices",
     "file-unreadable": "give the post's user the right to read it, and put it into the watched directory again",
     "file-too-large": "split it into smaller files",

@@ -21,6 +21,7 @@ from broker.trust.lifetimes import (
     CertificateFile,
     Lifetime,
     files_of,
+    http_files_of,
     link_files_of,
     of_certificates,
     of_trust,
@@ -97,7 +98,7 @@ def of_post(settings: Settings, name: str, trust: TrustStore, now_utc: datetime)
     """What a post's daemon needs: its own certificate, our broker's, the houses' encryption certificates, anchors and CRLs."""
     post, at_home = settings.posts[name], f"encryption to {settings.house_party.unit}"
     encryption = [file for file in files_of(settings) if file.kind == ENCRYPTION and file.subject != at_home]
-    files = [unit_file(settings.post_party(name), post.certificate), *encryption]
+    files = [unit_file(settings.post_party(name), post.certificate), *http_files_of(settings, name), *encryption]
     return [*of_files(files), *of_trust(trust, settings, now_utc), *of_own_broker(settings, post)]
 
 

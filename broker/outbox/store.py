@@ -39,9 +39,11 @@ from broker.outbox.engine import one_at_a_time, open_engine, writing
 from broker.outbox.engine import reading as reading_transaction
 from broker.outbox.migrations import upgrade
 from broker.outbox.pruning import Pruning
+from broker.outbox.requests import Requests
 from broker.outbox.restoring import Restored
 from broker.outbox.room import UNBOUNDED, Room
 from broker.outbox.second_copy import CopyPlace, SecondCopy
+from broker.outbox.stages import Standing, standings
 from broker.outbox.tables import audit
 from broker.outbox.values import (
     ANY_TYPE,
@@ -347,6 +349,11 @@ class Outbox:
         return Pruning(self._engine, self.source, self._clock)
 
     @property
+    def requests(self) -> Requests:
+        """The idempotency keys that it remembers."""
+        return Requests(self._engine, self._clock)
+
+    @property
     def closings(self) -> ClosingLedger:
         """What this outbox knows of its closings."""
         return ClosingLedger(self._engine, self._clock)
@@ -365,6 +372,11 @@ class Outbox:
         """What became so far of those of these events that are in this outbox."""
         with reading_transaction(self._engine) as connection:
             return reading.fates(connection, event_ids)
+
+    def standings_of(self, event_id: str) -> list[Standing]:
+        """How each event of the version stands that this event is of; none where it is not here."""
+        with reading_transaction(self._engine) as connection:
+            return standings(connection, event_id)
 
     def rows_of(self, reference: str) -> Sequence[Any]:
         """All versions of one declaration: rows with every column but the bytes, by name, in order of acceptance."""

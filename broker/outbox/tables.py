@@ -295,4 +295,15 @@ suspension = Table(
     Column("end_reason", Text),
 )
 
+# Idempotency keys: SHA-256 of the key and of the body that came with it, and what was answered.
+request = Table(
+    "request",
+    metadata,
+    Column("key", LargeBinary, primary_key=True),
+    Column("body", LargeBinary, nullable=False),
+    Column("at_utc", UtcInstant, nullable=False),
+    Column("answer", JSON(none_as_null=True)),
+)
+Index("request_at_utc", request.c.at_utc)
+
 audit = audit_table(metadata)

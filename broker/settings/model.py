@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
+from broker.settings.sources import HttpIntake
+from broker.settings.table import Table
 from schemas.limits import BODY_BYTES
 from schemas.names import HOUSE, STREAM_TYPES, EventType, Party
 
@@ -36,18 +38,14 @@ def _in_stream(event_type: EventType) -> EventType:
 StreamType = Annotated[EventType, AfterValidator(_in_stream)]
 
 
-class _Table(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class KeyPair(_Table):
+class KeyPair(Table):
     """A private key (PEM, mode 0600) and its certificate, leaf first, intermediates behind it."""
 
     certificate: Path
     key: Path
 
 
-class Management(_Table):
+class Management(Table):
     """RabbitMQ's management API, used by `panj topology` and `panj status` only."""
 
     url: str = Field(pattern=r"^https?://", description="such as http://127.0.0.1:15672")
@@ -55,7 +53,7 @@ class Management(_Table):
     password_file: Path
 
 
-class BrokerSettings(_Table):
+class BrokerSettings(Table):
     """This administration's own broker. `ca` is the only authority that it and its clients trust."""
 
     host: Host = "127.0.0.1"
@@ -66,7 +64,7 @@ class BrokerSettings(_Table):
     management: Management
 
 
-class ConsumerSettings(_Table):
+class ConsumerSettings(Table):
     """One consumer of the house: its queue, the types it takes, and the module that defines it with `@consumer`."""
 
     queue: UnitName
@@ -114,9 +112,10 @@ class Post(KeyPair):
     watch: Path
     reading: ReadingSettings = ReadingSettings()
     second_copy: Path | None = Field(default=None, description="a directory on another disk or a stick")
+    http: HttpIntake | None = Field(default=None, description="declarations taken by HTTP, too")
 
 
-class Release(_Table):
+class Release(Table):
     """What may leave: the fields of one type that one destination may see, for which purpose, on which legal basis.
 
     A field is a dotted path into the data; `items` releases whole items, `items.hs_code` one field of each, `*` everything.
@@ -144,7 +143,7 @@ class Link(KeyPair):
     )
 
 
-class Partner(_Table):
+class Partner(Table):
     """A neighbouring administration: the anchor pinned to it, its CRLs, the link to it and its login at our broker, what it is released."""
 
     anchor: Path
@@ -161,7 +160,7 @@ class Partner(_Table):
     )
 
 
-class Home(_Table):
+class Home(Table):
     """What our own posts send to our own house: import declarations by default, never over the frontier."""
 
     anchor: Path
@@ -170,7 +169,7 @@ class Home(_Table):
     releases: tuple[Release, ...] = ()
 
 
-class RelaySettings(_Table):
+class RelaySettings(Table):
     """The credit window and the patience of resends, per destination; and how much an outbox may accept."""
 
     window_events: int = Field(strict=True, default=5_000, ge=1, le=1_000_000)
@@ -181,13 +180,13 @@ class RelaySettings(_Table):
     outbox_max_unsettled: int | None = Field(strict=True, default=None, ge=10_000, le=1_000_000_000)  # more than one batch of intake
 
 
-class ClosingSettings(_Table):
+class ClosingSettings(Table):
     """How often each post closes its account with each house it sends to."""
 
     every_seconds: int = Field(strict=True, default=86_400, ge=1, le=31 * 86_400)
 
 
-class RetentionSettings(_Table):
+class RetentionSettings(Table):
     """How long what is finished and agreed stays in the databases; then it is moved into the archive, block by block."""
 
     archive: Path | None = Field(default=None, description="the archive's directory; without it nothing is ever removed")
@@ -195,7 +194,7 @@ class RetentionSettings(_Table):
     inbox_days: int = Field(strict=True, default=1_825, ge=1, le=36_500)
 
 
-class Settings(_Table):
+class Settings(Table):
     """One administration. Paths are absolute once loaded: in the file they are relative to its directory."""
 
     country: Country

@@ -85,10 +85,19 @@ def unit_file(party: Party, path: Path) -> CertificateFile:
     return CertificateFile("certificate", party.unit, path, f'"panj pki renew {party.name}"; its daemon takes it up by itself')
 
 
+def http_files_of(settings: Settings, name: str) -> Iterator[CertificateFile]:
+    """The certificate by which a post's HTTP intake is known, where it has one."""
+    http = settings.posts[name].http
+    if http is not None and http.certificate is not None:
+        renewal = "put the next one in its place, with its key: the post takes it up by itself"
+        yield CertificateFile("HTTP certificate", f"HTTP intake of {settings.post_party(name).unit}", http.certificate, renewal)
+
+
 def files_of(settings: Settings) -> Iterator[CertificateFile]:
     """Every certificate that exchange.toml names, of units, encryption and links; most machines have only some of them."""
     for name, post in sorted(settings.posts.items()):
         yield unit_file(settings.post_party(name), post.certificate)
+        yield from http_files_of(settings, name)
     if settings.house is not None:
         yield unit_file(settings.house_party, settings.house.certificate)
         for pair in settings.house.encryption[:1]:  # older ones only decrypt

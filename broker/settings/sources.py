@@ -1,0 +1,59 @@
+"""A post's ways in beside its watched directory: tables of exchange.toml below `posts.NAME`, which `producers` acts on."""
+
+from __future__ import annotations
+
+import re
+from ipaddress import ip_address
+from pathlib import Path
+
+from pydantic import Field, model_validator
+
+from broker.settings.table import Table
+
+_LISTEN = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([0-9.]+|localhost)):([0-9]{1,5})")
+
+
+class HttpIntake(Table):
+    """Declarations taken by HTTP: where it listens, by which certificate it is known, and who may hand in.
+
+    `tokens` holds digests of bearer tokens (mode 0600, written by `panj post token`), `client_ca` the one authority of client
+    certificates. At least one of the two: whoever hands in speaks with the post's signature.
+    """
+
+    listen: str = Field(description="an IP address or localhost and a port, such as 127.0.0.1:8443")
+    certificate: Path | None = None
+    key: Path | None = None
+    client_ca: Path | None = Field(default=None, description="an authority that certifies those who may hand in, and nobody else")
+    tokens: Path | None = Field(default=None, description='the file that "panj post token" writes')
+    max_body_mb: int = Field(strict=True, default=16, ge=1, le=256)
+    max_in_flight: int = Field(strict=True, default=16, ge=1, le=256)
+
+    @property
+    def host(self) -> str:
+        """The IP address that it listens on."""
+        found = _LISTEN.fullmatch(self.listen)
+        host = (found.group(1) or found.group(2)) if found else self.listen
+        return "127.0.0.1" if host == "localhost" else host
+
+    @property
+    def port(self) -> int:
+        """The port that it listens on; 0 lets the system choose one."""
+        return int(self.listen.rpartition(":")[2])
+
+    @model_validator(mode="after")
+    def _says_where_it_listens(self) -> HttpIntake:
+        try:
+            address = ip_address(self.host)
+        except ValueError:
+            raise ValueError("listen is an IP address or localhost and a port, such as 127.0.0.1:8443") from None
+        if _LISTEN.fullmatch(self.listen) is None or self.port > 65535:
+            raise ValueError("listen ends with a port, such as 127.0.0.1:8443")
+        if (self.certificate is None) != (self.key is None):
+            raise ValueError("certificate and key belong together: give both or neither")
+        if self.certificate is None and not address.is_loopback:
+            raise ValueError("beyond loopback it listens with TLS only: give certificate and key")
+        if self.certificate is None and self.client_ca is not None:
+            raise ValueError("client_ca needs TLS: give certificate and key")
+        if self.client_ca is None and self.tokens is None:
+            raise ValueError("nobody may hand in: give tokens, client_ca or both")
+        return self
