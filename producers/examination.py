@@ -15,6 +15,8 @@ from producers.formats.registry import load_formats
 from producers.intake import routes_of
 from producers.life import examine_outbox
 from producers.post import identity_of
+from producers.sources.http.service import tls_of
+from producers.sources.http.tokens import read_tokens
 from schemas.errors import PanjError, SettingsError, UnavailableError
 
 BROKER_SECONDS = 5.0
@@ -43,6 +45,8 @@ def examine(settings: Settings, name: str) -> Iterator[Finding]:
     yield _finding("trust anchors", lambda: _anchors(settings))
     yield _finding("outbox", lambda: examine_outbox(settings, name))
     yield _finding("watched directory", lambda: _directory(settings, name))
+    if settings.posts[name].http is not None:
+        yield _finding("HTTP intake", lambda: _http(settings, name))
     for lane in settings.lanes:
         yield _finding(f"broker, lane {lane}", lambda lane=lane: _broker(settings, name, lane))  # type: ignore[misc]
 
@@ -83,6 +87,19 @@ def _directory(settings: Settings, name: str) -> str:
     if not os.access(path, os.R_OK | os.W_OK | os.X_OK):
         raise SettingsError("watch-directory", "this user may not read and write it", field="watch", value=path)
     return str(path)
+
+
+def _http(settings: Settings, name: str) -> str:
+    found = settings.posts[name].http
+    if found is None:
+        return "none"
+    tls_of(found)
+    tokens = len(read_tokens(found.tokens)) if found.tokens is not None else None
+    if tokens == 0:
+        raise SettingsError("tokens-none", 'nobody may hand in: make a token with "panj post token"', field=str(found.tokens))
+    by = [] if tokens is None else [f"{tokens} tokens"]
+    by += [] if found.client_ca is None else ["client certificates"]
+    return f"{found.listen}, {'TLS' if found.certificate else 'no TLS'}, by {' and '.join(by)}"
 
 
 def _broker(settings: Settings, name: str, lane: str) -> str:

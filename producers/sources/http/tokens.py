@@ -17,7 +17,7 @@ from broker.trust.keys import write_atomically
 from schemas.errors import ConflictError, SettingsError, UsageError
 
 READ_ONLY = "read-only"
-_NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+_NAME = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
 _LINE = re.compile(rf"([0-9a-f]{{64}}) ({_NAME.pattern})( {READ_ONLY})?")
 _NAME_CHARACTERS = 40
 

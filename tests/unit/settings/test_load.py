@@ -20,6 +20,12 @@ from schemas.names import EventType
 EXAMPLE = Path(__file__).parents[3] / "deploy" / "exchange.example.toml"
 
 
+def _http(**keys: str) -> str:
+    """A table of the HTTP intake before the one that it stands in front of."""
+    lines = "".join(f'{name} = "{value}"\n' for name, value in keys.items())
+    return f"[posts.panji-poyon.http]\n{lines}\n[home]"
+
+
 def _load(directory: Path, old: str = "", new: str = "") -> Settings:
     text = EXAMPLE.read_text()
     assert old in text
@@ -82,6 +88,12 @@ def test_a_relative_config_gives_absolute_paths(tmp_path: Path, monkeypatch: pyt
             "settings-value",
             "only",
         ),
+        ("[home]", _http(listen="0.0.0.0:8443", tokens="t"), "posts.panji-poyon.http", "settings-value", "TLS only"),
+        ("[home]", _http(listen="127.0.0.1:8443"), "posts.panji-poyon.http", "settings-value", "nobody may hand in"),
+        ("[home]", _http(listen="customs.tj:8443", tokens="t"), "posts.panji-poyon.http", "settings-value", "an IP address"),
+        ("[home]", _http(listen="127.0.0.1:99999", tokens="t"), "posts.panji-poyon.http", "settings-value", "a port"),
+        ("[home]", _http(listen="[::1]:1", client_ca="a"), "posts.panji-poyon.http", "settings-value", "needs TLS"),
+        ("[home]", _http(listen="[::1]:1", tokens="t", key="k"), "posts.panji-poyon.http", "settings-value", "belong together"),
         ("sqlite:///var", "mysql://var", "posts.panji-poyon.outbox", "settings-value", "sqlite:///"),
         ("crls = ", "clrs = ", "home.crls", "settings-key-missing", "is missing"),
         ('queue = "record"', 'queue = "Record!"', "house.consumers.0.queue", "settings-value", "must match"),
