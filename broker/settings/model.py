@@ -91,7 +91,7 @@ class House(KeyPair):
     second_person_days: int = Field(strict=True, default=7, ge=1, le=365, description="how long such an order waits")
 
 
-class ReadingSettings(_Table):
+class ReadingSettings(Table):
     """What the files of one source leave unsaid, and how they are to be read. Nothing of it is guessed where it is not told."""
 
     format: str | None = Field(default=None, max_length=60, description="the only format of this source; recognised by content without it")

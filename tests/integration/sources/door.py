@@ -16,7 +16,7 @@ from broker.outbox.room import Room
 from broker.outbox.store import Outbox
 from broker.settings.model import Settings
 from broker.settings.sources import HttpIntake
-from producers.formats.registry import load_formats
+from producers.formats.registry import Reader, load_formats
 from producers.sources.http.service import HttpService
 from producers.sources.http.tokens import add_token
 from schemas.names import Party
@@ -50,7 +50,7 @@ class Door:
         self.token = add_token(http.tokens, "asycuda") if http.tokens is not None and not http.tokens.exists() else ""
         self.outbox = Outbox.open(settings.posts[POST.name].outbox, POST, settings.environment, room=room or Room())
         self.woken = 0
-        self.service = HttpService(settings, POST.name, self.outbox, load_formats(), self._wake)
+        self.service = HttpService(settings, POST.name, self.outbox, Reader(load_formats()), self._wake)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self.service.run, args=(self._stop,), name="http")
 
