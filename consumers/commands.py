@@ -7,17 +7,21 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 from rich.table import Table
-from sqlalchemy import Connection, Engine, select, text
+from sqlalchemy import Connection, Engine, select
 
 from broker import logs
+from broker.audit import actor
 from broker.daemon import stop_on_signals
 from broker.operations.output import ConfigOption, console, print_json
 from broker.settings.load import load_settings
 from consumers import migrations
+from consumers.clock import now_utc
 from consumers.database import open_engine
 from consumers.house import house_of, run_house
 from consumers.loaders.record.tables import declaration_item
 from consumers.operations import reading
+from consumers.purposes import stated_purposes
+from consumers.reading import Record, note_reading, record_for
 
 commands = typer.Typer(no_args_is_help=True, help="The customs house: receive, load and answer.")
 database = typer.Typer(no_args_is_help=True, help="The house's database: its tables and their revisions.")
@@ -74,13 +78,25 @@ def current(config: ConfigOption) -> None:
 def show_declaration(
     reference: Annotated[str, typer.Argument(help="A declaration's reference, such as TJ/PNJ/2026/1.")],
     config: ConfigOption,
+    purpose: Annotated[
+        str | None, typer.Option("--purpose", help="For which you read it; by default for those that the house's consumers state.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show a declaration as it stands now: its highest version, its status, its items. Ends with 1 where none is loaded."""
-    with reading(house_of(load_settings(config)).database) as connection:
-        found = _declaration(connection, reference) if connection is not None else None
+    """Show a declaration as it stands now: its highest version, its status, its items. Ends with 1 where none is loaded.
+
+    Only what was released for the purpose is shown, and the audit trail keeps who read it.
+    """
+    house = house_of(load_settings(config))
+    purposes = stated_purposes(house) if purpose is None else frozenset({purpose})
+    found = None
+    with reading(house.database, noted=True) as connection:
+        if connection is not None:
+            found = _declaration(connection, reference, record_for(purposes))
+            note_reading(connection, actor(), "declaration", purposes, int(found is not None), {"reference": reference}, now_utc())
     if found is None:
-        console(stderr=True).print(f"No declaration {escape(reference)} is loaded here.")
+        told = "" if purposes is None else f" for {', '.join(sorted(purposes))}"
+        console(stderr=True).print(f"No declaration {escape(reference)} is loaded here{escape(told)}.")
         raise typer.Exit(1)
     if as_json:
         print_json(found)
@@ -96,21 +112,17 @@ def show_declaration(
     console().print(table)
 
 
-def _declaration(connection: Connection, reference: str) -> dict[str, Any] | None:
-    found = connection.execute(
-        text("SELECT event_id, status FROM current_declaration WHERE reference = :reference"), {"reference": reference}
-    )
-    current_row = found.mappings().first()
-    if current_row is None:
+def _declaration(connection: Connection, reference: str, record: Record) -> dict[str, Any] | None:
+    current = record.current_declarations
+    row = connection.execute(select(current).where(current.c.reference == reference)).mappings().first()
+    if row is None:
         return None
-    table = declaration_item.metadata.tables["declaration"]
-    row = connection.execute(select(table).where(table.c.event_id == current_row["event_id"])).mappings().one()
     items = connection.execute(
-        select(declaration_item).where(declaration_item.c.event_id == current_row["event_id"]).order_by(declaration_item.c.number)
+        select(declaration_item).where(declaration_item.c.event_id == row["event_id"]).order_by(declaration_item.c.number)
     ).mappings()
-    plain = {key: _plain(value) for key, value in row.items()}
+    plain = {key: _plain(value) for key, value in row.items() if key != "status"}
     listed = [{key: _plain(value) for key, value in item.items() if key != "event_id"} for item in items]
-    return {"status": current_row["status"], **plain, "items": listed}
+    return {"status": row["status"], **plain, "items": listed}
 
 
 def _plain(value: Any) -> Any:

@@ -49,6 +49,8 @@ class InboxRow:
     content: bytes | None
     reply_key: bytes | None
     raw: bytes
+    purpose: str
+    legal_basis: str
     surprise: Surprise | None = None  # for the held row, as `suspension`: the inbox says no more than the sender learns
     suspension: str | None = None
 
@@ -121,6 +123,8 @@ def write_rows(connection: Connection, rows: Sequence[InboxRow], decided_at_utc:
                 row.content,
                 row.reply_key,
                 row.raw,
+                row.purpose,
+                row.legal_basis,
             )
             for row in sorted(rows, key=lambda row: row.event_id)
         ],

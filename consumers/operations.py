@@ -33,8 +33,10 @@ CLOCK_OLD = timedelta(minutes=10)  # a post that was not heard for so long says 
 
 
 @contextmanager
-def reading(url: str) -> Iterator[Connection | None]:
+def reading(url: str, *, noted: bool = False) -> Iterator[Connection | None]:
     """A connection that only reads, or None where the database has no tables yet; UnavailableError where it does not answer.
+
+    `noted`: it may write, too, for what is written into the audit trail in the same transaction.
 
     SettingsError `house-database-older` where a person must upgrade it first.
     """
@@ -44,7 +46,7 @@ def reading(url: str) -> Iterator[Connection | None]:
             yield None
             return
         migrations.make_ready(engine)
-        with engine.connect().execution_options(reads=True) as connection, connection.begin():
+        with engine.connect().execution_options(reads=not noted) as connection, connection.begin():
             yield connection
     except DBAPIError as error:
         if not is_away(error):

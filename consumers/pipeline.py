@@ -28,6 +28,7 @@ from consumers.inbox import InboxRow, Known
 from consumers.opening import Arrival, InHand, Opened, open_deliveries
 from consumers.parked import Parking, parking_of_event
 from consumers.patience import patiently
+from consumers.purposes import unread
 from consumers.registry import Consumer
 from schemas.errors import ContentError, Problem, UnavailableError
 from schemas.fates import Fate
@@ -134,6 +135,9 @@ class Pipeline:
             covered_by = suspensions.covering(suspended, arrival.opened.event.source, arrival.opened.event.type)
             if covered_by is not None:  # then nothing is decided, a refusal neither
                 declined[arrival.id] = Declined(Fate.HELD, (suspensions.PROBLEM,), suspension=covered_by)
+        for event in sound.values():
+            if event.id not in declined and (problem := unread(self.consumer.purposes, event.purpose)) is not None:
+                declined[event.id] = Declined(Fate.HELD, (problem,))
         events = [event for event in sound.values() if event.id not in declined]
         events.sort(key=lambda event: (event.reference, event.version, event.id))
         declined.update(run_handler(connection, self.consumer, events))
@@ -194,6 +198,8 @@ def _inbox_row(arrival: Arrival, event: ReceivedEvent | None, declined: Declined
         content=None if event is None else event.content,
         reply_key=reply_key,
         raw=arrival.opened.raw,
+        purpose=arrival.opened.event.purpose,
+        legal_basis=arrival.opened.event.legalbasis,
         surprise=None if declined is None else declined.surprise,
         suspension=None if declined is None else declined.suspension,
     )

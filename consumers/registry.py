@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
 from broker.settings.model import ConsumerSettings
@@ -23,13 +23,17 @@ MODEL_TYPES = {model: EventType(event_type) for event_type, model in MODELS.item
 
 @dataclass(frozen=True, slots=True)
 class Consumer:
-    """A handler and what it takes: `queue` in every lane, events of `types`, at most `batch_size` at a time."""
+    """A handler and what it takes: `queue` in every lane, events of `types`, at most `batch_size` at a time.
+
+    `purposes`: for which its house reads them, as exchange.toml says; None for any.
+    """
 
     queue: str
     types: tuple[EventType, ...]
     batch_size: int
     handler: Handler
     module: str
+    purposes: frozenset[str] | None = None
 
 
 _REGISTRY: dict[tuple[str, str], Consumer] = {}
@@ -78,7 +82,7 @@ def load_consumer(configured: ConsumerSettings) -> Consumer:
     if untaken:
         text = f"house.consumers: the consumer of queue {configured.queue!r} does not take these types; add their models to its @consumer"
         raise SettingsError("consumer-type-untaken", text, field="types", value=", ".join(untaken))
-    return found[0]
+    return replace(found[0], purposes=configured.purposes)
 
 
 def registered() -> tuple[Consumer, ...]:

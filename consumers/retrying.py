@@ -19,6 +19,7 @@ from consumers.handling import run_handler
 from consumers.held import HeldEvent
 from consumers.patience import patiently
 from consumers.pipeline import Pipeline
+from consumers.purposes import unread
 from consumers.review.items import note_attempt, note_decided
 from consumers.surprises import Surprise, surprise_of
 from schemas.errors import ContentError, Problem, UnavailableError
@@ -174,6 +175,9 @@ def outcome_of(pipeline: Pipeline, connection: Connection, event: HeldEvent, *, 
         return said, Declined(Fate.HELD, error.problems)
     if said.reply_key:
         inbox.now_readable(connection, received, said.reply_key)
+    problem = unread(pipeline.consumer.purposes, received.purpose)
+    if problem is not None:  # released by a person or not: that is about rules, and this is about what was agreed
+        return said, Declined(Fate.HELD, (problem,))
     return said, run_handler(connection, pipeline.consumer, [received]).get(event.event_id)
 
 

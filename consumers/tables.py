@@ -37,6 +37,8 @@ inbox = Table(
     Column("content", digest(), comment="SHA-256 over the data in canonical JSON; null where it could not be read"),
     Column("reply_key", digest(), comment="of an event that came encrypted: the key under which reasons go back"),
     Column("raw", LargeBinary, nullable=False, comment="the signed bytes, exactly"),
+    Column("purpose", name(64), comment="for what its sender released it; null: came before this was kept here"),
+    Column("legal_basis", words()),
     # Epoch and sequence first: nearly every comparison in the index ends with them.
     UniqueConstraint("epoch", "sequence", "source", "type", "destination", name="uq_inbox_place"),
     Index("ix_inbox_reference", "reference"),

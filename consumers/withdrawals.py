@@ -124,6 +124,8 @@ def take_withdrawal(connection: Connection, opened: OpenEvent, said: Withdrawal,
             content=None,
             reply_key=None,
             raw=opened.raw,
+            purpose=opened.event.purpose,
+            legal_basis=opened.event.legalbasis,
         )
         inbox.write_rows(connection, [row], now_utc)
         streams.note(connection, [(source, place[2], place[3])], now_utc)  # it may be the first that is heard of this stream

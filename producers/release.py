@@ -6,9 +6,10 @@ Pure. Which destinations there are, and what becomes of the result, stands in `i
 from __future__ import annotations
 
 from collections.abc import Iterator
+from enum import StrEnum
 from functools import lru_cache
 from types import MappingProxyType
-from typing import Any, get_args
+from typing import Any
 
 from pydantic import BaseModel
 
@@ -17,6 +18,7 @@ from schemas.content import MODELS
 from schemas.crossing import CrossingEvent
 from schemas.declarations import Declaration, Item
 from schemas.errors import Problem, SettingsError
+from schemas.meanings import part_of
 
 EVERYTHING = "*"
 
@@ -29,6 +31,26 @@ _NEEDED_BY_RULES = {
 }
 
 Tree = MappingProxyType[str, Any]  # name -> Tree of what is released beneath it, or None: everything beneath it
+
+
+class Extent(StrEnum):
+    """How much of a field leaves: all of it, some of what is beneath it, nothing."""
+
+    YES = "yes"
+    PARTLY = "partly"
+    NO = "no"
+
+
+def extent(release: Release, path: str) -> Extent:
+    """Say how much of the field at this dotted path leaves."""
+    tree = _tree_of(release.fields)
+    for step in path.split("."):
+        if tree is None:
+            return Extent.YES
+        if step not in tree:
+            return Extent.NO
+        tree = tree[step]
+    return Extent.YES if tree is None else Extent.PARTLY
 
 
 def released(data: dict[str, Any], release: Release) -> dict[str, Any]:
@@ -105,15 +127,6 @@ def _kept(data: dict[str, Any], tree: Tree) -> dict[str, Any]:
     return kept
 
 
-def _part_of(annotation: Any) -> Any:
-    """Find the model inside `Item`, `Guarantee | None` or `tuple[Item, ...]`; dict for `extensions`, None for a plain value."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    if annotation is dict or getattr(annotation, "__origin__", None) is dict:
-        return dict
-    return next((part for part in map(_part_of, get_args(annotation)) if part is not None), None)
-
-
 def _exists(model: Any, steps: list[str]) -> bool:
     if not steps:
         return True
@@ -121,12 +134,12 @@ def _exists(model: Any, steps: list[str]) -> bool:
         return all(steps)
     if model is None or steps[0] not in model.model_fields:
         return False
-    return _exists(_part_of(model.model_fields[steps[0]].annotation), steps[1:])
+    return _exists(part_of(model.model_fields[steps[0]].annotation), steps[1:])
 
 
 def _missing(model: type[BaseModel], tree: Tree, prefix: str) -> Iterator[str]:
     for name in model.model_fields:
-        below = _part_of(model.model_fields[name].annotation)
+        below = part_of(model.model_fields[name].annotation)
         is_part = below is not None and below is not dict
         if name not in tree:
             if _is_needed(model, name):

@@ -64,12 +64,18 @@ class BrokerSettings(Table):
     management: Management
 
 
+Purpose = Annotated[str, Field(pattern=r"^[a-z0-9-]{1,64}$", description="such as customs-control")]
+
+
 class ConsumerSettings(Table):
     """One consumer of the house: its queue, the types it takes, and the module that defines it with `@consumer`."""
 
     queue: UnitName
     types: tuple[StreamType, ...] = Field(min_length=1)
     handler: str = Field(pattern=r"^[a-z_][a-z0-9_.]*$", description="a Python module, such as consumers.loaders.record")
+    purposes: frozenset[Purpose] | None = Field(
+        default=None, min_length=1, description="for which it reads; what was released for another one is held"
+    )
 
 
 class House(KeyPair):
@@ -123,7 +129,7 @@ class Release(Table):
 
     type: StreamType
     fields: tuple[str, ...] = Field(min_length=1)
-    purpose: str = Field(pattern=r"^[a-z0-9-]{1,64}$", description="such as customs-control")
+    purpose: Purpose
     legal_basis: str = Field(min_length=1, max_length=200)
 
 

@@ -28,10 +28,10 @@ def load_record(batch: Batch, context: Context) -> None:
     declarations = [event for event in batch.accepted if not isinstance(event.data, CrossingEvent)]
     new_declarations = _without_kept(declarations, _declarations_kept(context.transaction, declarations), context)
     new_crossings = _without_kept(crossings, _crossings_kept(context.transaction, crossings), context)
-    insert_rows(context.transaction, declaration, [declaration_row(event.id, event.content, event.data) for event in new_declarations])
+    insert_rows(context.transaction, declaration, [declaration_row(event) for event in new_declarations])
     items = [item_row(event.id, item) for event in new_declarations for item in event.data.items]
     insert_rows(context.transaction, declaration_item, items)
-    insert_rows(context.transaction, crossing_event, [crossing_row(event.id, event.content, event.data) for event in new_crossings])
+    insert_rows(context.transaction, crossing_event, [crossing_row(event) for event in new_crossings])
 
 
 def _refuse_implausible_instant(event: ReceivedEvent, context: Context) -> None:

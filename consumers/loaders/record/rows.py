@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from consumers.columns import json_text
+from consumers.context import ReceivedEvent
 from schemas.crossing import CrossingEvent
 from schemas.declarations import Declaration, Document, ExportDeclaration, ImportDeclaration, Item, TransitDeclaration
 
@@ -14,11 +15,12 @@ KINDS: dict[type[Declaration], str] = {ExportDeclaration: "export", ImportDeclar
 _EXPORT_OR_IMPORT: tuple[Any, ...] = (None, None, "[]", None, None, None, None, None, None, None)
 
 
-def declaration_row(event_id: str, content: bytes, value: Declaration) -> tuple[Any, ...]:
+def declaration_row(event: ReceivedEvent) -> tuple[Any, ...]:
     """One version of a declaration, for `tables.declaration`."""
+    value: Declaration = event.data
     accepted = value.accepted_at
     return (
-        event_id,
+        event.id,
         value.reference,
         value.version,
         KINDS[type(value)],
@@ -66,7 +68,9 @@ def declaration_row(event_id: str, content: bytes, value: Declaration) -> tuple[
         _documents(value.previous_documents),
         json_text(value.extensions) if value.extensions else "{}",
         *(_transit_values(value) if isinstance(value, TransitDeclaration) else _EXPORT_OR_IMPORT),
-        content,
+        event.content,
+        event.purpose,
+        event.legal_basis,
     )
 
 
@@ -111,11 +115,12 @@ def item_row(event_id: str, item: Item) -> tuple[Any, ...]:
     )
 
 
-def crossing_row(event_id: str, content: bytes, value: CrossingEvent) -> tuple[Any, ...]:
+def crossing_row(event: ReceivedEvent) -> tuple[Any, ...]:
     """One crossing event, for `tables.crossing_event`."""
+    value: CrossingEvent = event.data
     part = value.part_quantity
     return (
-        event_id,
+        event.id,
         value.reference,
         value.administration,
         value.office_code,
@@ -138,7 +143,9 @@ def crossing_row(event_id: str, content: bytes, value: CrossingEvent) -> tuple[A
         value.control_result,
         value.reason,
         json_text(value.extensions) if value.extensions else "{}",
-        content,
+        event.content,
+        event.purpose,
+        event.legal_basis,
     )
 
 

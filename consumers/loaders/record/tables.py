@@ -12,6 +12,8 @@ from consumers.tables import metadata
 
 CONTENT = "SHA-256 over the event's data in canonical JSON: what another event of the same name is compared with"
 
+PURPOSE = "for what its sender released it: read it through `consumers.reading`; null: not known, and then for nothing"
+
 
 def _amount(column: str) -> Column[object]:
     return Column(column, Exact(18, 4))
@@ -82,6 +84,8 @@ declaration = Table(
     Column("guarantee_currency", name(3)),
     Column("time_limit_on", Date),
     Column("content", digest(), comment=CONTENT),
+    Column("purpose", name(64), comment=PURPOSE),
+    Column("legal_basis", words()),
     UniqueConstraint("reference", "version", name="uq_declaration_version"),
     Index("ix_declaration_registration_number", "registration_number"),
 )
@@ -137,6 +141,8 @@ crossing_event = Table(
     Column("reason", words()),
     Column("extensions", document(), nullable=False),
     Column("content", digest(), comment=CONTENT),
+    Column("purpose", name(64), comment=PURPOSE),
+    Column("legal_basis", words()),
     UniqueConstraint("reference", name="uq_crossing_event_reference"),
     Index("ix_crossing_event_declaration_reference", "declaration_reference", "kind"),
 )
