@@ -61,7 +61,17 @@ _ENTRIES: tuple[str | Entry, ...] = (
     Entry("code-odd", "a warning: not the form of a code; kept under extensions", Actor.SENDER),
     Entry("container-odd", "a warning: no container number of ISO 6346; kept under extensions", Actor.SENDER),
     Entry("plate-odd", "a warning: too long for the number of a vehicle; kept under extensions", Actor.SENDER),
+    Entry("seal-odd", "a warning: too long for the number of a seal; kept under extensions", Actor.SENDER),
     Entry("decimal-long", "a warning: more decimal places than are exchanged; kept under extensions", Actor.SENDER),
+    Entry("vehicle-odd", "a warning: a vehicle where there can be none; kept under extensions", Actor.SENDER),
+    Entry("values-kept", "a warning: how many values of the file no field says; they are kept under extensions", Actor.NOBODY),
+    Entry(
+        "count-differs", "a warning: there are more or fewer items than the file says; its number is kept under extensions", Actor.SENDER
+    ),
+    Entry("net-above-gross", "a warning: an item's net mass above its gross mass; kept under extensions", Actor.SENDER),
+    Entry("item-blank", "a warning: an item that does not say what goods it is about; kept under extensions", Actor.SENDER),
+    Entry("document-incomplete", "a warning: an attached document without code or reference; kept under extensions", Actor.SENDER),
+    Entry("format-cannot-say", "what the format to write has no document for", Actor.OPERATOR),
     Entry("time-zone-unknown", "a warning: a time without an offset and no time_zone of its source; kept under extensions", Actor.OPERATOR),
     Entry("xml-malformed", "not well-formed XML", Actor.SENDER_OPERATOR),
     Entry("xml-doctype", "XML with a DTD: no entity is ever followed", Actor.SENDER_OPERATOR),

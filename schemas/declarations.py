@@ -179,7 +179,7 @@ class Declaration(Part):
         numbers = [item.number for item in self.items]
         if numbers != sorted(set(numbers)):
             raise ValueError("item numbers rise and are unique")
-        if self.classified and (bare := [item.number for item in self.items if item.hs_code is None]):
+        if self.complete and self.classified and (bare := [item.number for item in self.items if item.hs_code is None]):
             raise ValueError(f"every item of an export or import declaration has its hs_code; without it: item {bare[0]}")
         if self.items and self.item_count is not None and self.item_count != len(self.items):
             raise ValueError(f"item_count is {self.item_count}, but there are {len(self.items)} items")

@@ -35,6 +35,9 @@ def missing(event_type: str, data: dict[str, Any]) -> tuple[str, ...]:
             absent += [name for name in _AS_AMENDED if data.get(name) is None]
         if function != MessageFunction.CANCELLATION and not data.get("items"):
             absent.append("items")
+        if model.classified:
+            items = data.get("items") or ()
+            absent += [f"items.{place}.hs_code" for place, item in enumerate(items) if isinstance(item, dict) and not item.get("hs_code")]
     return tuple(absent)
 
 

@@ -20,7 +20,9 @@ DatabaseUrl = Annotated[
     str, Field(pattern=r"^(sqlite:///.|postgresql(\+psycopg)?://)", description="sqlite:///… or postgresql+psycopg://…")
 ]
 
-CodeTable = Literal["countries", "currencies", "incoterms", "offices", "package-kinds", "transport-modes", "units"]
+CodeTable = Literal[
+    "countries", "currencies", "documents", "incoterms", "offices", "package-kinds", "procedures", "transport-modes", "units"
+]
 LINK_USER = r"^link-[a-z]{2}(-[a-z0-9]+)*$"
 CRL_GRACE_DAYS = 7
 CrlGraceDays = Annotated[

@@ -1,37 +1,50 @@
 """A declared mapping: which element becomes which field, in which unit, by which rule. A table to read and review, and what runs.
 
 A source path names elements from the document's own root downwards (`Traders/Exporter/Exporter_code`), `@name` an attribute, `a | b`
-spellings of one element. A field is a dotted path into the type's model; `items[]` begins a new item with each element of its group,
-`seal_numbers[]` adds to a list. A field that begins with `.` is a note: it is not part of the data, and the format's `finish` reads it.
+spellings of one element. `Classification[IdentificationTypeCode=TSP,HS]` is one whose child says one of these; `[PreviousCode]` one that
+has this child, `[PreviousCode=]` one that has not, `[1]` the first of several.
+
+A field is a dotted path into the type's model; `items[]` begins a new item with each element of its group, `seal_numbers[]` adds to a
+list. A field or a list that begins with `.` is a note: it is not part of the data, and the format makes of it what no row can say.
 
 What a document says and no row takes is kept under `extensions.<format>`, each text by its path with the places of what repeats:
-`Item[2]/Taxation/Taxation_line[1]/Duty_tax_code`.
+`Item[2]/Taxation/Taxation_line[1]/Duty_tax_code`. Items, and other elements of the data's lists, have there the places that they have in
+the data: blank ones in between do not count.
 """
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 from producers.formats import rules
 from producers.formats.dates import dates_of
 from producers.formats.reading import NOWHERE, Conventions, Described, LocatedProblem, Place
 from producers.formats.rules import Ground, NotTaken, Rule
-from schemas.errors import ContentError
-from schemas.limits import TEXT_CHARACTERS
+from schemas.errors import ContentError, shown
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One line of the table. `joins`: where the field has a text already, this one is set behind it."""
+    """One line of the table.
+
+    Where the field has a value already, the first one stands and others are kept beside it. `joins`: what stands in the same element is set
+    behind it. `again`: the value is the sum of all, or is left out where they do not agree. `otherwise`: it is read only after all other
+    rows, for where none of them has given the field.
+    """
 
     source: str
     field: str
     rule: Rule
     unit: str = ""
     joins: bool = False
+    again: Literal["", "sum", "agree"] = ""
+    otherwise: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +62,25 @@ class Step:
     rows: list[tuple[Row, tuple[str, ...]]] = field(default_factory=list)  # with the field's steps within its group
     opens: str | None = None
     below: dict[str, Step] = field(default_factory=dict)
+    told_apart: dict[str, list[tuple[str, frozenset[str] | None, Step]]] = field(default_factory=dict)  # name: child, its texts, step
+    first: dict[str, Step] = field(default_factory=dict)  # what takes the first of several only
+
+    def to(self, name: str) -> Step:
+        """The step to an element of this name; made where there is none yet."""
+        found = _QUALIFIED.fullmatch(name)
+        if found is None:
+            return self.below.setdefault(name, Step())
+        if found[2] == "1":
+            return self.first.setdefault(found[1], Step())
+        known = self.below.get(name)
+        if known is None:
+            known = self.below[name] = Step()
+            texts = None if found[3] is None else frozenset(found[3].split(","))
+            self.told_apart.setdefault(found[1], []).append((found[2], texts, known))
+        return known
+
+
+_QUALIFIED = re.compile(r"([^\[]+)\[([^=\]]+)(?:=([^\]]*))?\]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +102,9 @@ class Target:
     list_name: str = ""
     parent: Target | None = None
     notes: dict[str, Any] = field(default_factory=dict)
-    places: dict[str, Place] = field(default_factory=dict)
+    leaves: dict[str, list[Leaf]] = field(default_factory=dict)
+    disputed: set[str] = field(default_factory=set)
+    kept: list[Leaf] = field(default_factory=list)  # what no field says
     children: list[Target] = field(default_factory=list)
 
     def opened(self, list_name: str, place: Place) -> Target:
@@ -89,6 +123,11 @@ class Target:
         return bool(self.data) or any(child.says_something for child in self.children)
 
     @property
+    def keeps_something(self) -> bool:
+        """Whether any text of it, or beneath it, is kept beside the data."""
+        return bool(self.kept) or any(child.keeps_something for child in self.children)
+
+    @property
     def name(self) -> str:
         """Its own path in the data so far, such as `items.2`."""
         if self.parent is None:
@@ -105,18 +144,52 @@ class Target:
             if int(steps[1]) < len(elements):
                 return elements[int(steps[1])].place_of(".".join(steps[2:]))
         while steps:
-            if found := self.places.get(".".join(steps)):
-                return found
+            if found := self.leaves.get(".".join(steps)):
+                return found[0].place
             steps.pop()
         return self.place
+
+    def drop(self, name: str) -> None:
+        """Take a field, or a note, out of the data again: its texts are kept."""
+        self.kept += self.leaves.pop(name, [])
+        self.notes.pop(name, None)
+        *above, last = name.split(".")
+        part = self.data
+        for step in above:
+            part = part.get(step, {})
+        part.pop(last, None)
+
+    def drop_all(self) -> None:
+        """Do so with everything of it and beneath it."""
+        for name in list(self.leaves):
+            self.drop(name)
+        self.data.clear()
+        for child in self.children:
+            child.drop_all()
+
+    def texts_kept(self, path: str | None = None) -> Iterator[tuple[str, Leaf]]:
+        """Give what is kept of it and beneath it, by path; `path` is its own where another than in the document."""
+        old = self.place.path or ""
+        for leaf in self.kept:
+            yield _moved(leaf.place.path or "", old, path), leaf
+        counted: Counter[str] = Counter()
+        for in_data in (True, False):  # first what is in the data, behind it what only has kept texts
+            for child in self.children:
+                if child.says_something is in_data and (in_data or child.keeps_something):
+                    counted[child.list_name] += 1
+                    place = _moved(child.place.path or "", old, path).rpartition("[")[0]
+                    yield from child.texts_kept(f"{place}[{counted[child.list_name]}]")
+
+
+def _moved(path: str, old: str, new: str | None) -> str:
+    return path if new is None or old == new else new + path[len(old) :]
 
 
 @dataclass(slots=True)
 class Filled:
-    """A document after the mapping: the data as far as it goes, what was kept beside it, and what is wrong."""
+    """A document after the mapping: the data as far as it goes, and what is wrong with it."""
 
     root: Target
-    extensions: dict[str, str] = field(default_factory=dict)
     problems: list[LocatedProblem] = field(default_factory=list)
     warnings: list[LocatedProblem] = field(default_factory=list)
 
@@ -130,13 +203,26 @@ class Filled:
         problem = ContentError(code, text, field=field, value=value).problems[0]
         self.warnings.append(LocatedProblem(problem, place or self.root.place_of(field or "")))
 
+    @property
+    def extensions(self) -> dict[str, str]:
+        """What the document says and no field does, each text by its path."""
+        return {rules.kept(path)[-200:]: rules.kept(leaf.text) for path, leaf in self.root.texts_kept()}
+
+    def set_aside(self, target: Target, name: str, code: str, text: str) -> None:
+        """Take the value of a field out of the data again: it is kept as it stood, with a warning."""
+        first = next(iter(target.leaves.get(name, ())), None)
+        path, place = f"{target.name}.{name}".lstrip("."), first.place if first else target.place
+        target.drop(name)
+        self.warn(code, text, field=path, value=first.text.strip() if first else None, place=place)
+
 
 class Mapping:
     """The table of one format or message, ready to run."""
 
-    def __init__(self, rows: Sequence[Row], groups: Sequence[Group] = ()) -> None:
+    def __init__(self, rows: Sequence[Row], groups: Sequence[Group] = (), *, tolerant: bool = False) -> None:
         self.rows = tuple(rows)
         self.groups = tuple(groups)
+        self.tolerant = tolerant  # what its own structure allows, and we cannot say, is kept with a warning instead of refused
 
     @cached_property
     def root(self) -> Step:
@@ -146,9 +232,8 @@ class Mapping:
             for step in self._steps(root, group.source):
                 step.opens = group.field.removesuffix("[]").rpartition("[].")[2]
         for row in self.rows:
-            steps = tuple(row.field.rpartition("[].")[2].split("."))
-            if row.field.startswith("."):
-                steps = (row.field,)
+            name = row.field.rpartition("[].")[2]
+            steps = (name,) if name.startswith(".") else tuple(name.split("."))
             for step in self._steps(root, row.source):
                 step.rows.append((row, steps))
         return root
@@ -158,7 +243,7 @@ class Mapping:
         for spelling in source.split(" | "):
             step = root
             for name in spelling.split("/"):
-                step = step.below.setdefault(name, Step())
+                step = step.to(name)
             yield step
 
     def describe(self) -> tuple[Described, ...]:
@@ -167,57 +252,79 @@ class Mapping:
 
     def fill(self, leaves: Sequence[Leaf], root: Target, conventions: Conventions) -> Filled:
         """Bring the texts of a document into the data, each by its rule; what is wrong is noted, all of it."""
-        dates = (leaf.text.strip() for leaf in leaves if any(row.rule is rules.DAY for row, _ in leaf.rows))
+        dates = (leaf.text.strip() for leaf in leaves if any(row.rule in _DATES for row, _ in leaf.rows))
         ground = Ground(conventions, dates_of(dates, conventions.date_order))
         filled = Filled(root)
-        for leaf in leaves:
+        for leaf in sorted(leaves, key=_read_last):
             taken = False
             for row, steps in leaf.rows:  # each of them: one text may fill two fields
-                taken |= _take(leaf, row, steps, ground, filled)
+                taken |= self._take(leaf, row, steps, ground, filled)
             if not taken:
-                filled.extensions[leaf.place.path or ""] = leaf.text.strip()[:TEXT_CHARACTERS]
-        _gather(root)
+                leaf.into.kept.append(leaf)
         return filled
 
+    def _take(self, leaf: Leaf, row: Row, steps: tuple[str, ...], ground: Ground, filled: Filled) -> bool:
+        """Whether the row has taken the text, or found it wrong."""
+        try:
+            value = row.rule.read(leaf.text.strip(), ground)
+        except NotTaken as told:
+            filled.warn(told.code, str(told), field=_name(leaf, steps), value=leaf.text.strip(), place=leaf.place)
+            return False
+        except ContentError as error:
+            problem = error.problems[0].model_copy(update={"field": _name(leaf, steps), "value": shown(leaf.text.strip())})
+            (filled.warnings if self.tolerant else filled.problems).append(LocatedProblem(problem, leaf.place))
+            return not self.tolerant
+        if value is None or value in ("", []):
+            return False
+        return _set(leaf, row, steps, value, filled)
 
-def _take(leaf: Leaf, row: Row, steps: tuple[str, ...], ground: Ground, filled: Filled) -> bool:
-    """Whether the row has taken the text, or found it wrong."""
-    try:
-        value = row.rule.read(leaf.text.strip(), ground)
-    except NotTaken as told:
-        filled.warn(told.code, str(told), field=_name(leaf, steps), value=leaf.text.strip(), place=leaf.place)
-        return False
-    except ContentError as error:
-        problem = error.problems[0].model_copy(update={"field": _name(leaf, steps)})
-        filled.problems.append(LocatedProblem(problem, leaf.place))
-        return True
-    if value is None or value in ("", []):
-        return False
-    if steps[0].startswith("."):
-        return bool(leaf.into.notes.setdefault(steps[0], value) == value)
+
+_DATES = (rules.DAY, rules.SHOWS_ORDER)
+
+
+def _read_last(leaf: Leaf) -> bool:
+    return any(row.otherwise for row, _ in leaf.rows)
+
+
+def _set(leaf: Leaf, row: Row, steps: tuple[str, ...], value: Any, filled: Filled) -> bool:
+    """Whether the value has become the field's, or a part of it."""
     *above, last = steps
-    part = leaf.into.data
+    name = ".".join(steps).removesuffix("[]")
+    if name in leaf.into.disputed:
+        return False
+    part = leaf.into.notes if last.startswith(".") else leaf.into.data
     for step in above:
         part = part.setdefault(step, {})
-    leaf.into.places.setdefault(".".join(steps).removesuffix("[]"), leaf.place)
+    before = leaf.into.leaves.get(name, [])
     if last.endswith("[]"):
         part.setdefault(last[:-2], []).extend(value if row.rule.several else [value])
     elif last not in part:
         part[last] = value
-    elif row.joins:
+    elif row.joins and _within(before[0]) == _within(leaf):
         part[last] += value
-    else:
-        return bool(part[last] == value)  # said twice: the first stands, another is kept beside it
+    elif row.again == "sum":
+        part[last] = value + part[last] if isinstance(value, int) else format(Decimal(value) + Decimal(part[last]), "f")
+    elif row.again == "agree" and part[last] != value:
+        leaf.into.disputed.add(name)
+        filled.set_aside(leaf.into, name, "values-differ", "several that are not the same, where one is said; all are kept")
+        return False
+    elif part[last] != value:
+        return False  # said twice: the first stands, another is kept beside it
+    leaf.into.leaves.setdefault(name, []).append(leaf)
     return True
+
+
+def _within(leaf: Leaf) -> str:
+    return (leaf.place.path or "").rpartition("/")[0]
 
 
 def _name(leaf: Leaf, steps: tuple[str, ...]) -> str:
     return ".".join(filter(None, (leaf.into.name, *(step.removesuffix("[]") for step in steps)))).lstrip(".")
 
 
-def _gather(target: Target) -> None:
-    """Put the elements of lists into their lists; those that say nothing are left out."""
+def gather(target: Target) -> None:
+    """Put the elements of lists into their lists; those that say nothing are left out. The last step, when each is as it shall be."""
     for child in target.children:
-        _gather(child)
-        if child.data:
+        gather(child)
+        if child.data and not child.list_name.startswith("."):
             target.data.setdefault(child.list_name, []).append(child.data)

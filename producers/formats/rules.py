@@ -20,6 +20,7 @@ from producers.formats.dates import Dates, read_day
 from producers.formats.reading import Conventions
 from schemas.codelists import COUNTRIES, CURRENCIES, incoterms, package_kinds, transport_modes
 from schemas.errors import ContentError
+from schemas.limits import TEXT_CHARACTERS
 
 LISTS = {
     "countries": COUNTRIES,
@@ -62,10 +63,15 @@ class Rule:
 
 
 def _text(text: str, ground: Ground) -> str:
-    lines = [" ".join(line.split()) for line in text.splitlines()]
-    joined = ", ".join(line.rstrip(",") for line in lines if line)
+    lines = [line for line in (" ".join(line.split()) for line in text.splitlines()) if line]
+    joined = ", ".join([*(line.rstrip(",") for line in lines[:-1]), *lines[-1:]])
     clean = unicodedata.normalize("NFC", _HARMFUL.sub(" ", joined))
     return clean.translate(_LOOKALIKES) if ground.conventions.tajik_lookalikes else clean
+
+
+def kept(text: str) -> str:
+    """Make a text safe to keep as it stands: control and direction characters become blanks; cut to what one text may be."""
+    return unicodedata.normalize("NFC", _HARMFUL.sub(" ", re.sub(r"[\t-\r\x85]+", " ", text.strip())))[:TEXT_CHARACTERS]
 
 
 def _plain(text: str) -> str:
@@ -97,16 +103,21 @@ def listed(name: str) -> Rule:
     return Rule(f"code list {name}, or its local table", read)
 
 
-def translated(name: str, pattern: str, says: str) -> Rule:
-    """A code of no fixed list, translated where the source's table `name` has it; refused where it has another form than `pattern`."""
+def translated(name: str, pattern: str, says: str, *, needed: bool = False) -> Rule:
+    """A code of no fixed list, translated where the source's table `name` has it.
+
+    Where it has another form than `pattern` it is refused if it is `needed`, and otherwise kept as it is.
+    """
     form = re.compile(pattern)
 
     def read(text: str, ground: Ground) -> str:
         code = _plain(text)
         code = ground.conventions.codes.get(name, {}).get(code, code)
-        if not form.fullmatch(code):
+        if form.fullmatch(code):
+            return code
+        if needed:
             raise ContentError("field-invalid", f"not {says}", value=text)
-        return code
+        raise NotTaken("code-odd", f"not {says}")
 
     return Rule(says, read)
 
@@ -178,7 +189,10 @@ def _plates(text: str, ground: Ground) -> list[str]:
 
 
 def _seals(text: str, ground: Ground) -> list[str]:
-    return [seal[:40] for part in re.split(r"[/;,\n]", text) if (seal := _text(part, ground))]
+    seals = [seal for part in re.split(r"[/;,\n]", text) if (seal := _text(part, ground))]
+    if any(len(seal) > 40 for seal in seals):
+        raise NotTaken("seal-odd", "longer than the number of any seal")
+    return seals
 
 
 def _hs_code(text: str, ground: Ground) -> str:
@@ -190,6 +204,13 @@ def _hs_code(text: str, ground: Ground) -> str:
 
 def _beyond_hs(text: str, ground: Ground) -> str | None:
     return _plain(text).replace(" ", "").replace(".", "")[6:].upper() or None
+
+
+def _national_code(text: str, ground: Ground) -> str:
+    code = _plain(text).replace(" ", "").replace(".", "").upper()
+    if not re.fullmatch(r"[0-9A-Z]+", code):
+        raise NotTaken("code-odd", "not digits and capitals")
+    return code
 
 
 def _day(text: str, ground: Ground) -> str:
@@ -224,7 +245,13 @@ CURRENCY = listed("currencies")
 INCOTERM = listed("incoterms")
 PACKAGE_KIND = listed("package-kinds")
 TRANSPORT_MODE = listed("transport-modes")
-OFFICE = translated("offices", r"[A-Z0-9][A-Z0-9-]{1,16}", "an office code, or its local one translated")
+_OFFICE_FORM = r"[A-Z0-9][A-Z0-9-]{1,16}"
+OFFICE = translated("offices", _OFFICE_FORM, "an office code, or its local one translated", needed=True)
+OTHER_OFFICE = translated("offices", _OFFICE_FORM, "an office code, or its local one translated")
+PROCEDURE = translated("procedures", r"[0-9A-Z]{2,7}", "a procedure code, or its local one translated")
+NATIONAL_CODE = Rule("digits and capitals", _national_code)
+DOCUMENT_TYPE = translated("documents", _CODE.pattern, "a document's code, or its local one translated")
+UNIT = translated("units", _CODE.pattern, "a unit's code, or its local one translated")
 AMOUNT = decimal(14, 4, "decimal, up to 4 places")
 MASS = decimal(10, 6, "decimal, up to 6 places")
 QUANTITY = decimal(10, 6, "decimal, up to 6 places")
@@ -238,3 +265,4 @@ HS_CODE = Rule("the first six digits", _hs_code)
 BEYOND_HS = Rule("what stands behind the first six digits", _beyond_hs)
 DAY = Rule("a date, in the order of the source", _day)
 INSTANT = Rule("date and time, in the zone of the source where it has none", _instant)
+SHOWS_ORDER = Rule("not read: shows the order of the document's dates", lambda text, ground: None)

@@ -8,7 +8,8 @@ from __future__ import annotations
 import codecs
 import re
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 from lxml import etree
@@ -81,11 +82,16 @@ def documents(stream: BinaryIO, names: Collection[str]) -> Iterator[etree._Eleme
         yield Unread.of(error.problems)
 
 
-def leaves_of(element: etree._Element, mapping: Mapping, data: dict[str, Any]) -> tuple[list[Leaf], Target]:
-    """Gather every text of a document that says something, with the rows that take it; and the target that they fill."""
-    root = Target(data, Place(local(element.tag), element.sourceline))
+def leaves_of(
+    element: etree._Element, mapping: Mapping, data: dict[str, Any], spelled: Callable[[str], str] = str
+) -> tuple[list[Leaf], Target]:
+    """Gather every text of a document that says something, with the rows that take it; and the target that they fill.
+
+    `spelled` gives the mapping's own spelling of a name that systems spell in several ways.
+    """
+    root = Target(data, Place(None, element.sourceline))
     leaves: list[Leaf] = []
-    _walk(element, "", mapping.root, root, leaves)
+    _Walk(leaves, spelled).down(element, "", mapping.root, root)
     return leaves, root
 
 
@@ -103,29 +109,46 @@ def local(tag: Any) -> str:
     return name
 
 
-def _walk(element: etree._Element, path: str, step: Step, target: Target, leaves: list[Leaf]) -> None:
-    for attribute, value in element.attrib.items():
-        if value.strip() and not str(attribute).startswith("{"):
-            rows = step.below.get(f"@{attribute}", _NOTHING).rows
-            leaves.append(Leaf(Place(f"{path}/@{attribute}".lstrip("/"), element.sourceline), str(value), rows, target))
-    children = list(element)
-    if not children:
-        if element.text and not element.text.isspace():
-            leaves.append(Leaf(Place(path, element.sourceline), element.text, step.rows, target))
-        return
-    names = [local(child.tag) for child in children]
-    repeated = Counter(names) if len(set(names)) < len(names) else {}
-    seen: Counter[str] = Counter()
-    for child, name in zip(children, names, strict=True):
-        seen[name] += 1
-        if not len(child) and not child.attrib and (not child.text or child.text.isspace()):
-            continue
-        below = step.below.get(name, _NOTHING)
-        shown = f"{path}/{name}" if path else name
-        if below.opens is not None or repeated.get(name, 0) > 1:
-            shown = f"{shown}[{seen[name]}]"
-        into = target if below.opens is None else target.opened(below.opens, Place(shown, child.sourceline))
-        _walk(child, shown, below, into, leaves)
+@dataclass(frozen=True, slots=True)
+class _Walk:
+    leaves: list[Leaf]
+    spelled: Callable[[str], str]
+
+    def down(self, element: etree._Element, path: str, step: Step, target: Target, told_by: str | None = None) -> None:
+        for attribute, value in element.attrib.items():
+            if value.strip() and not str(attribute).startswith("{"):
+                rows = step.below.get(f"@{attribute}", _NOTHING).rows
+                self.leaves.append(Leaf(Place(f"{path}/@{attribute}".lstrip("/"), element.sourceline), str(value), rows, target))
+        children = list(element)
+        if not children:
+            if element.text and not element.text.isspace():
+                self.leaves.append(Leaf(Place(path, element.sourceline), element.text, step.rows, target))
+            return
+        names = [self.spelled(local(child.tag)) for child in children]
+        repeated = Counter(names) if len(set(names)) < len(names) else {}
+        seen: Counter[str] = Counter()
+        for child, name in zip(children, names, strict=True):
+            seen[name] += 1
+            if name == told_by or (not len(child) and not child.attrib and (not child.text or child.text.isspace())):
+                continue
+            below, told_apart_by = _step_to(child, name, step, seen[name])
+            shown = f"{path}/{name}" if path else name
+            if below.opens is not None or repeated.get(name, 0) > 1:
+                shown = f"{shown}[{seen[name]}]"
+            into = target if below.opens is None else target.opened(below.opens, Place(shown, child.sourceline))
+            self.down(child, shown, below, into, told_apart_by)
+
+
+def _step_to(element: etree._Element, name: str, step: Step, place: int) -> tuple[Step, str | None]:
+    """The step to an element, and the child of it that the mapping tells it apart by: its text is said by the mapping itself."""
+    for child, texts, below in step.told_apart.get(name, ()):
+        found = next((each for each in element if local(each.tag) == child), None)
+        text = "" if found is None else (found.text or "").strip()
+        if text in texts if texts is not None else text:
+            return below, child if texts is not None else None
+    if place == 1 and name in step.first:
+        return step.first[name], None
+    return step.below.get(name, _NOTHING), None
 
 
 def _forget(element: etree._Element) -> None:

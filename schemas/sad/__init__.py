@@ -7,7 +7,21 @@
 
 from schemas.sad.prefill import Prefill, prefilled_import
 from schemas.sad.rules import DateOrder, Rule, Spelling
-from schemas.sad.table import TABLE, Kind, Row
-from schemas.sad.writing import write, write_draft
+from schemas.sad.table import CONTAINER_ITEM, CONTAINER_NUMBER, TABLE, Kind, Row
+from schemas.sad.writing import layout, write, write_draft
 
-__all__ = ["TABLE", "DateOrder", "Kind", "Prefill", "Row", "Rule", "Spelling", "prefilled_import", "write", "write_draft"]
+__all__ = [
+    "CONTAINER_ITEM",
+    "CONTAINER_NUMBER",
+    "TABLE",
+    "DateOrder",
+    "Kind",
+    "Prefill",
+    "Row",
+    "Rule",
+    "Spelling",
+    "layout",
+    "prefilled_import",
+    "write",
+    "write_draft",
+]

@@ -6,6 +6,7 @@ element in two ways, the more frequent one stands here (`Free_text_1`, `item_ext
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 # One element a line, its parts indented beneath. `[]`: as many as there are, none when there is nothing to say. `?`: only when it has a
@@ -346,3 +347,31 @@ def _leaves(elements: tuple[Element, ...]) -> frozenset[str]:
 ROOT = "ASYCUDA"
 ELEMENTS = _parse(_TREE.strip().splitlines(), 0, "")
 LEAVES = _leaves(ELEMENTS)
+
+
+def _names(elements: tuple[Element, ...]) -> Iterator[str]:
+    for each in elements:
+        yield each.name
+        yield from _names(each.parts)
+
+
+_NAMES = frozenset(_names(ELEMENTS))
+_BY_LETTERS = {name.lower(): name for name in sorted(_NAMES)}
+_OTHERWISE = {
+    "ai_code": "A.I._code",
+    "supplementary_unit_code": "Suppplementary_unit_code",
+    "supplementary_unit_name": "Suppplementary_unit_name",
+    "supplementary_unit_quantity": "Suppplementary_unit_quantity",
+    "deferred_payment_reference": "Deffered_payment_reference",
+    "rate_of_adjustment": "Rate_of_adjustement",
+    "alpha_coefficient_of_apportionment": "Alpha_coeficient_of_apportionment",
+    "item_taxes_guaranteed_amount": "Item_taxes_guaranted_amount",
+}
+
+
+def spelled(name: str) -> str:
+    """Give the name of an element as it is spelled here; versions of the system differ in capitals, and some mend a misspelling."""
+    if name in _NAMES:
+        return name
+    letters = name.lower()
+    return _BY_LETTERS.get(letters) or _OTHERWISE.get(letters, name)

@@ -70,6 +70,9 @@ def _in_one_line(text: str) -> str:
 TEXT = _one("text", "as it stands, its lines joined by blanks", lambda text, _: _in_one_line(text), lambda value, _: str(value))
 
 
+CODE = _one("code", "as it stands", lambda text, _: text, lambda value, _: str(value))
+
+
 def code(codes: str) -> Rule:
     """A code of the list `codes`, translated where the system has local ones."""
     return _one(
@@ -94,12 +97,12 @@ def _read_list(texts: Texts, _: Spelling) -> Values:
     return ([part for part in parts if part] or None,)
 
 
-LIST = Rule(
-    "list",
-    "several in one element, with / between them (read also: comma, semicolon)",
-    _read_list,
-    lambda values, _: ("/".join(values[0]) if values[0] else None,),
-)
+def _write_list(values: Values, _: Spelling) -> Texts:
+    return ("/".join(values[0]) if values[0] else None,)
+
+
+VEHICLES = Rule("vehicles", "several in one element, with / between them", _read_list, _write_list)
+SEALS = Rule("seals", "several in one element, with / between them", _read_list, _write_list)
 
 # -- Numbers and dates
 

@@ -41,7 +41,7 @@ def write_draft(kind: Kind, data: Mapping[str, Any], spelling: Spelling | None =
     """Do the same with data that may lack what a declaration must have, such as its registration."""
     spelled = spelling or Spelling()
     items = [_gathered(item, index, data) for index, item in enumerate(data.get("items", []))]
-    header = {**_fixed(len(items)), **_cells(kind, "", {"kind": kind.value, "item_count": len(items) or None, **data}, spelled)}
+    header = {**layout(len(items)), **_cells(kind, "", {"kind": kind.value, "item_count": len(items) or None, **data}, spelled)}
     blocks: _Blocks = {
         CONTAINER: [(cells, {}) for cells in _containers(data)],
         _ITEM: [_item_block(kind, item, spelled) for item in items],
@@ -94,7 +94,8 @@ def _containers(data: Mapping[str, Any]) -> Iterator[_Cells]:
     yield from ({CONTAINER_NUMBER: number} for number in data.get("container_numbers", []) if number not in told)
 
 
-def _fixed(items: int) -> _Cells:
+def layout(items: int) -> Mapping[str, str]:
+    """What only lays out the form, for so many items, by path."""
     return {
         "Property/Forms/Number_of_the_form": "1",
         "Property/Forms/Total_number_of_forms": str(1 + ceil(max(items - 1, 0) / _ITEMS_OF_A_FORM)),
