@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import Boolean, Column, Index, Integer, LargeBinary, Table, text
 
-from consumers.columns import Instant, big, digest, name, words
+from consumers.columns import Instant, big, digest, identifier, name, words
 from consumers.tables import metadata
 
 closing = Table(
@@ -61,6 +61,18 @@ closing_difference = Table(
         postgresql_where=text("ended_at_utc IS NULL"),
         sqlite_where=text("ended_at_utc IS NULL"),
     ),
+)
+
+archived_event = Table(
+    "archived_event",
+    metadata,
+    Column("event_id", identifier(), primary_key=True, comment="its row is gone; the block that holds its place is a file of the archive"),
+    Column("reference", name(200), nullable=False),
+    Column("source", name(100), nullable=False),
+    Column("type", name(60), nullable=False),
+    Column("epoch", name(16), nullable=False),
+    Column("sequence", big(), nullable=False),
+    Index("ix_archived_event_reference", "reference"),
 )
 
 archived_block = Table(

@@ -35,8 +35,8 @@ def prune_house(settings: Settings, engine: Engine, *, dry_run: bool = False) ->
         for block in blocks:
             if dry_run or archive is None:
                 yield Archived(settings.house_party.unit, block, block.last - block.first + 1, None)
-            else:
-                yield retention.archive(block, archive)
+            elif (gone := retention.archive(block, archive)) is not None:
+                yield gone
         if dry_run or archive is None:
             return
     if archive is not None and not dry_run:

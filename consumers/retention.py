@@ -8,7 +8,6 @@ before the rows go; never an event that is held, and never the last block of a s
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -16,11 +15,12 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, delete, insert, select, union, update
 
-from broker.archive import Archived, Block, write_block
+from broker.archive import Archived, Block, alone, write_block
+from consumers import archived
 from consumers.clock import Clock
 from consumers.closing_tables import archived_block, closing_stream
-from consumers.columns import instant_text
 from consumers.tables import evidence, held, inbox, stream, withdrawal
+from schemas.archive import TakenEvent
 from schemas.closing import Line, block_digest, digest_text
 from schemas.fates import Fate
 from schemas.limits import BLOCK_EVENTS
@@ -52,15 +52,21 @@ class Retention:
             found = [_next_block(connection, self._house, row, before) for row in connection.execute(select(stream)).all()]
         return [block for block in found if block is not None]
 
-    def archive(self, block: Block, directory: Path) -> Archived:
-        """Write a block's file, then remove its rows; UnavailableError where the archive cannot be written: nothing is removed then."""
-        with self._engine.connect().execution_options(reads=True) as connection, connection.begin():
-            lines = list(_lines(connection, block))
-        now = self._clock()
-        path = write_block(directory, self._house, block, lines, now)
-        with self._engine.begin() as connection:
-            _remove(connection, block, path, now)
-        return Archived(self._house.unit, block, sum("event" in line for line in lines), path)
+    def archive(self, block: Block, directory: Path) -> Archived | None:
+        """Write a block's file, then remove its rows; None where another process did so since it was found.
+
+        UnavailableError `archive-unwritable`: nothing is removed then.
+        """
+        with alone(directory, self._house):
+            with self._engine.connect().execution_options(reads=True) as connection, connection.begin():
+                if _digest_of(connection, block) != block.digest:
+                    return None
+                lines = list(archived.lines(connection, block))
+            now = self._clock()
+            path = write_block(directory, self._house, block, lines, now)
+            with self._engine.begin() as connection:
+                _remove(connection, block, path, now)
+        return Archived(self._house.unit, block, sum(isinstance(line, TakenEvent) for line in lines), path)
 
     def sweep(self, inbox_days: int) -> int:
         """Remove signatures that nothing in the inbox refers to any more; they are in the archive, with their events. Gives how many."""
@@ -76,7 +82,7 @@ class Retention:
 
 
 def _next_block(connection: Connection, house: Party, row: Any, before: datetime) -> Block | None:
-    block = Block(row.source, house.urn, row.type, row.epoch, row.pruned_to + 1, row.pruned_to + BLOCK_EVENTS, "")
+    block = Block(row.source, house.urn, row.type, row.epoch, row.pruned_to + 1, row.pruned_to + BLOCK_EVENTS)
     here = (closing_stream.c.source == row.source, closing_stream.c.type == row.type, closing_stream.c.epoch == row.epoch)
     agreed = select(closing_stream.c.number).where(*here, closing_stream.c.first <= block.first, closing_stream.c.last >= block.last)
     if connection.execute(agreed.limit(1)).first() is None:
@@ -88,60 +94,25 @@ def _next_block(connection: Connection, house: Party, row: Any, before: datetime
     young = (inbox.c.fate == Fate.HELD.value) | (inbox.c.decided_at_utc > before)
     unfinished = select(held.c.event_id).join(inbox, inbox.c.event_id == held.c.event_id)
     needed = (
-        select(inbox.c.event_id).where(*_rows_of(block), young).limit(1),
-        unfinished.where(*_rows_of(block), held.c.finished_at_utc.is_(None)).limit(1),
+        select(inbox.c.event_id).where(*archived.rows_of(block), young).limit(1),
+        unfinished.where(*archived.rows_of(block), held.c.finished_at_utc.is_(None)).limit(1),
     )
     if any(connection.execute(query).first() is not None for query in needed):
         return None
-    query = select(inbox.c.sequence, inbox.c.event_id, inbox.c.digest).where(*_rows_of(block)).order_by(inbox.c.sequence)
-    digest = block_digest(Line(sequence, event_id, bytes(digest)) for sequence, event_id, digest in connection.execute(query))
-    return replace(block, digest=digest_text(digest))
+    return replace(block, digest=_digest_of(connection, block))
 
 
-def _rows_of(block: Block) -> tuple[Any, ...]:
-    return (
-        inbox.c.epoch == block.epoch,
-        inbox.c.sequence.between(block.first, block.last),
-        inbox.c.source == block.source,
-        inbox.c.type == block.type,
-        inbox.c.destination == block.destination,
-    )
-
-
-def _lines(connection: Connection, block: Block) -> Iterator[dict[str, Any]]:
-    """The events of a block, each with its exact bytes, then tombstones, then the signatures over the bundles that brought them."""
-    bundles: dict[bytes, None] = {}
-    for row in connection.execute(select(inbox).where(*_rows_of(block)).order_by(inbox.c.sequence)):
-        bundles[bytes(row.bundle_digest)] = None
-        yield {
-            "event": bytes(row.raw).decode(),
-            "sequence": row.sequence,
-            "id": row.event_id,
-            "digest": digest_text(bytes(row.digest)),
-            "reference": row.reference,
-            "version": row.version,
-            "received_at": instant_text(row.received_at_utc),
-            "decided_at": instant_text(row.decided_at_utc),
-            "fate": row.fate,
-            "problems": row.problems,
-            "bundle": digest_text(bytes(row.bundle_digest)),
-        }
-    tombstones = select(withdrawal).join(inbox, inbox.c.event_id == withdrawal.c.event_id).where(*_rows_of(block))
-    for row in connection.execute(tombstones):
-        bundles[bytes(row.bundle_digest)] = None
-        raw = base64.b64encode(bytes(row.raw)).decode()
-        yield {"withdrawal": row.event_id, "reason": row.reason, "raw": raw, "bundle": digest_text(bytes(row.bundle_digest))}
-    for digest in bundles:
-        found = connection.execute(select(evidence).where(evidence.c.bundle_digest == digest)).first()
-        if found is not None:
-            yield {"bundle": digest_text(digest), "signatory": found.signatory, "jws": found.jws}
+def _digest_of(connection: Connection, block: Block) -> str:
+    query = select(inbox.c.sequence, inbox.c.event_id, inbox.c.digest).where(*archived.rows_of(block)).order_by(inbox.c.sequence)
+    return digest_text(block_digest(Line(sequence, event_id, bytes(digest)) for sequence, event_id, digest in connection.execute(query)))
 
 
 def _remove(connection: Connection, block: Block, path: Path, now_utc: datetime) -> None:
-    events = select(inbox.c.event_id).where(*_rows_of(block))
+    events = select(inbox.c.event_id).where(*archived.rows_of(block))
+    archived.note(connection, block)
     for table in (held, withdrawal):
         connection.execute(delete(table).where(table.c.event_id.in_(events)))
-    connection.execute(delete(inbox).where(*_rows_of(block)))
+    connection.execute(delete(inbox).where(*archived.rows_of(block)))
     here = (stream.c.source == block.source) & (stream.c.type == block.type) & (stream.c.epoch == block.epoch)
     connection.execute(update(stream).where(here, stream.c.pruned_to < block.last).values(pruned_to=block.last))
     row = {

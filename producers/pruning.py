@@ -29,7 +29,7 @@ def prune_outbox(settings: Settings, outbox: Outbox, *, dry_run: bool = False) -
         for block in blocks:
             if dry_run or archive is None:
                 yield Archived(outbox.source.unit, block, block.last - block.first + 1, None)
-            else:
-                yield outbox.pruning.archive(block, archive)
+            elif (gone := outbox.pruning.archive(block, archive)) is not None:
+                yield gone
         if dry_run or archive is None:
             return

@@ -268,6 +268,8 @@ _ENTRIES: tuple[str | Entry, ...] = (
     Entry("copy-foreign", "a second copy is another post's, or another environment's", Actor.OPERATOR),
     Entry("recovery-needless", "an outbox was to recover that was not set back, as far as is known", Actor.OPERATOR),
     Entry("archive-missing", "exchange.toml names no archive: nothing is ever removed", Actor.OPERATOR),
+    Entry("archive-file-missing", "a file of the archive, or its checksum, cannot be read: a disk that is not mounted", Actor.OPERATOR),
+    Entry("archive-file-altered", "a file of the archive is not as it was written, or not what both sides agreed to", Actor.OPERATOR),
     Entry("archive-unwritable", "the archive's directory cannot be written: nothing is removed until it can", Actor.OPERATOR),
     Entry("outbox-lost", "the outbox's file is gone, though there was one", Actor.OPERATOR),
     "customs: the customs house, its inbox and loaders",

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from pathlib import Path
 
+from broker.archive_reading import agreed_lines
 from broker.audit import Act
 from broker.evidence.export import Holding, KeptClosing, KeptEvent, KeptStatement
 from broker.operations.contributions import database_exists
@@ -13,10 +15,12 @@ from broker.outbox.store import Outbox
 from broker.outbox.values import KeptRow
 from broker.settings.model import Settings
 from schemas import strict_json
-from schemas.closing import block_with
+from schemas.closing import Line, block_with
 from schemas.content import validate
-from schemas.control import Manifest
+from schemas.control import Manifest, ManifestBlock
 from schemas.names import EventType, Party
+
+Lines = Callable[[ManifestBlock], Sequence[Line]]
 
 
 def holdings(settings: Settings, number: str) -> Iterator[Holding]:
@@ -27,13 +31,23 @@ def holdings(settings: Settings, number: str) -> Iterator[Holding]:
         party = settings.post_party(name)
         outbox = Outbox.open(post.outbox, party, settings.environment)
         try:
-            events = tuple(_event(party, row, outbox) for row in outbox.kept(number))
+            events = tuple(_events(party, outbox, number, settings.retention.archive))
         finally:
             outbox.close()
         yield Holding(party, post, events, partial(_note, post.outbox, party, settings.environment))
 
 
-def _event(party: Party, row: KeptRow, outbox: Outbox) -> KeptEvent:
+def _events(party: Party, outbox: Outbox, number: str, archive: Path | None) -> Iterator[KeptEvent]:
+    """What is in the archive, then what is not; asked the other way round, for a block may be pruned in between."""
+    kept = outbox.kept(number)
+    archived = [each for each in outbox.archive.kept(number, archive) if each.row.event_id not in {row.event_id for row in kept}]
+    for each in archived:
+        yield _event(party, each.row, outbox, partial(agreed_lines, each.excerpt))
+    for row in kept:
+        yield _event(party, row, outbox, partial(_lines, outbox, row))
+
+
+def _event(party: Party, row: KeptRow, outbox: Outbox, lines: Lines) -> KeptEvent:
     receipt = None
     if row.receipt_raw is not None:
         receipt = KeptStatement(row.receipt_raw, row.receipt_jws, row.received_at_utc)
@@ -47,24 +61,27 @@ def _event(party: Party, row: KeptRow, outbox: Outbox) -> KeptEvent:
         event=KeptStatement(row.raw),
         withdrawal=None if row.withdrawal is None else KeptStatement(row.withdrawal),
         receipt=receipt,
-        closing=_closing(outbox, row),
+        closing=_closing(outbox, row, lines),
     )
 
 
-def _closing(outbox: Outbox, row: KeptRow) -> KeptClosing | None:
+def _closing(outbox: Outbox, row: KeptRow, lines: Lines) -> KeptClosing | None:
     """The closing that covers the event: our manifest as we signed it then, and the house's answer as it came."""
-    name = StreamName(row.type, row.epoch)
-    found = outbox.closings.covering(row.destination, name, row.sequence)
+    found = outbox.closings.covering(row.destination, StreamName(row.type, row.epoch), row.sequence)
     if found is None:
         return None
     manifest = bytes(found.manifest)
     stated: Manifest = validate(EventType.MANIFEST, strict_json.parse(manifest)["data"])
     block = block_with(stated, row.type, row.epoch, row.sequence)
-    lines = outbox.closings.block(row.destination, name, block.first, block.last) if block else []
-    if not lines:
+    stands = lines(block) if block else ()
+    if not stands:
         return None
     answer = KeptStatement(bytes(found.answer), found.answer_jws, found.answered_at_utc)
-    return KeptClosing(KeptStatement(manifest, found.manifest_jws), answer, lines)
+    return KeptClosing(KeptStatement(manifest, found.manifest_jws), answer, stands)
+
+
+def _lines(outbox: Outbox, row: KeptRow, block: ManifestBlock) -> Sequence[Line]:
+    return outbox.closings.block(row.destination, StreamName(row.type, row.epoch), block.first, block.last)
 
 
 def _note(url: str, party: Party, environment: str, act: Act) -> None:

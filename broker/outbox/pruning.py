@@ -6,25 +6,24 @@ tells how far its numbers were given. A block at a time, the file on disk before
 
 from __future__ import annotations
 
-import base64
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, delete, exists, func, select, update
 
-from broker.archive import Archived, Block, write_block
+from broker.archive import Archived, Block, alone, write_block
+from broker.outbox import archived
 from broker.outbox.closing_tables import account, closing_difference, closing_stream
 from broker.outbox.engine import reading, writing
 from broker.outbox.tables import outbox, receipt, stream
+from schemas.archive import SentEvent
 from schemas.closing import Line, block_digest, digest_text
-from schemas.event import utc_text
 from schemas.limits import BLOCK_EVENTS
 from schemas.names import Party
-
-_EVENT = ("sequence", "event_id", "reference", "version", "digest", "accepted_at_utc", "settled_at_utc", "fate", "problems", "raw")
 
 
 class Pruning:
@@ -42,14 +41,20 @@ class Pruning:
             found = [_next_block(connection, self._source, row, settled_days, now) for row in connection.execute(select(stream)).all()]
         return [block for block in found if block is not None]
 
-    def archive(self, block: Block, directory: Path) -> Archived:
-        """Write a block's file, then remove its rows; UnavailableError where the archive cannot be written: nothing is removed then."""
-        with reading(self._engine) as connection:
-            lines = list(_lines(connection, block))
-        path = write_block(directory, self._source, block, lines, self._clock())
-        with writing(self._engine) as connection:
-            _remove(connection, block)
-        return Archived(self._source.unit, block, sum("event" in line for line in lines), path)
+    def archive(self, block: Block, directory: Path) -> Archived | None:
+        """Write a block's file, then remove its rows; None where another process did so since it was found.
+
+        UnavailableError `archive-unwritable`: nothing is removed then.
+        """
+        with alone(directory, self._source):
+            with reading(self._engine) as connection:
+                if _digest_of(connection, block) != block.digest:
+                    return None
+                lines = list(archived.lines(connection, block))
+            path = write_block(directory, self._source, block, lines, self._clock())
+            with writing(self._engine) as connection:
+                _remove(connection, block)
+        return Archived(self._source.unit, block, sum(isinstance(line, SentEvent) for line in lines), path)
 
 
 def _next_block(connection: Connection, source: Party, row: Any, settled_days: int, now: datetime) -> Block | None:
@@ -64,16 +69,21 @@ def _next_block(connection: Connection, source: Party, row: Any, settled_days: i
     agreed = select(func.max(closing_stream.c.holds_to)).where(*here, closing_stream.c.agreed_at_utc <= before)
     if (connection.execute(agreed).scalar() or 0) < last:
         return None
-    block = Block(source.urn, row.destination, row.type, row.epoch, first, last, "")
-    unfinished = select(outbox.c.position).where(*_rows_of(block), outbox.c.settled_at_utc.is_(None)).limit(1)
-    newest = select(outbox.c.position).where(*_rows_of(block), outbox.c.settled_at_utc > before).limit(1)
+    block = Block(source.urn, row.destination, row.type, row.epoch, first, last)
+    unfinished = select(outbox.c.position).where(*archived.rows_of(block), outbox.c.settled_at_utc.is_(None)).limit(1)
+    newest = select(outbox.c.position).where(*archived.rows_of(block), outbox.c.settled_at_utc > before).limit(1)
     # The highest position tells what this outbox has seen, and the clock's last word: it stays.
-    highest = select(outbox.c.position).where(*_rows_of(block), outbox.c.position == select(func.max(outbox.c.position)).scalar_subquery())
+    highest = select(outbox.c.position).where(
+        *archived.rows_of(block), outbox.c.position == select(func.max(outbox.c.position)).scalar_subquery()
+    )
     if any(connection.execute(query).first() is not None for query in (unfinished, newest, highest)):
         return None
-    query = select(outbox.c.sequence, outbox.c.event_id, outbox.c.digest).where(*_rows_of(block)).order_by(outbox.c.sequence)
-    digest = block_digest(Line(sequence, event_id, bytes(digest)) for sequence, event_id, digest in connection.execute(query))
-    return Block(source.urn, row.destination, row.type, row.epoch, first, last, digest_text(digest))
+    return replace(block, digest=_digest_of(connection, block))
+
+
+def _digest_of(connection: Connection, block: Block) -> str:
+    query = select(outbox.c.sequence, outbox.c.event_id, outbox.c.digest).where(*archived.rows_of(block)).order_by(outbox.c.sequence)
+    return digest_text(block_digest(Line(sequence, event_id, bytes(digest)) for sequence, event_id, digest in connection.execute(query)))
 
 
 def _needed(connection: Connection, destination: str) -> bool:
@@ -84,38 +94,6 @@ def _needed(connection: Connection, destination: str) -> bool:
     return bool(connection.execute(select(asked | differs)).scalar())
 
 
-def _rows_of(block: Block) -> tuple[Any, ...]:
-    places = outbox.c.sequence.between(block.first, block.last)
-    return (outbox.c.destination == block.destination, outbox.c.type == block.type, outbox.c.epoch == block.epoch, places)
-
-
-def _lines(connection: Connection, block: Block) -> Iterator[dict[str, Any]]:
-    """The events of a block, each with its exact bytes, then the houses' receipts that settled them."""
-    query = select(*(outbox.c[name] for name in _EVENT), outbox.c.receipt_digest).where(*_rows_of(block)).order_by(outbox.c.sequence)
-    receipts: dict[bytes, None] = {}
-    for row in connection.execute(query):
-        if row.receipt_digest is not None:
-            receipts[bytes(row.receipt_digest)] = None
-        yield {
-            "event": bytes(row.raw).decode(),
-            "sequence": row.sequence,
-            "id": row.event_id,
-            "digest": digest_text(bytes(row.digest)),
-            "reference": row.reference,
-            "version": row.version,
-            "accepted_at": utc_text(row.accepted_at_utc),
-            "settled_at": utc_text(row.settled_at_utc),
-            "fate": row.fate,
-            "problems": row.problems,
-            "receipt": None if row.receipt_digest is None else digest_text(bytes(row.receipt_digest)),
-        }
-    for digest in receipts:
-        found = connection.execute(select(receipt).where(receipt.c.digest == digest)).first()
-        if found is not None:
-            raw = base64.b64encode(bytes(found.raw)).decode()
-            yield {"receipt": digest_text(digest), "house": found.house, "jws": found.jws, "raw": raw}
-
-
 def _answers_what_is_kept(connection: Connection, raw: bytes) -> bool:
     """Whether a receipt names an event that is still here: asked by its ids, for no index leads from receipts to rows."""
     said = json.loads(raw)["data"]  # a recovery's answer names its events as `entries`
@@ -124,9 +102,10 @@ def _answers_what_is_kept(connection: Connection, raw: bytes) -> bool:
 
 
 def _remove(connection: Connection, block: Block) -> None:
-    settled_by = select(outbox.c.receipt_digest).where(*_rows_of(block), outbox.c.receipt_digest.is_not(None)).distinct()
+    settled_by = select(outbox.c.receipt_digest).where(*archived.rows_of(block), outbox.c.receipt_digest.is_not(None)).distinct()
     receipts = [bytes(digest) for digest in connection.execute(settled_by).scalars()]
-    connection.execute(delete(outbox).where(*_rows_of(block), outbox.c.settled_at_utc.is_not(None)))
+    archived.note(connection, block)
+    connection.execute(delete(outbox).where(*archived.rows_of(block), outbox.c.settled_at_utc.is_not(None)))
     for digest in receipts:
         raw = connection.execute(select(receipt.c.raw).where(receipt.c.digest == digest)).scalar()
         if raw is not None and not _answers_what_is_kept(connection, bytes(raw)):

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, exists, func, not_, or_, select
+from sqlalchemy import ColumnElement, Connection, Select, Table, and_, exists, func, not_, or_, select
 
 from broker.outbox.skews import skew_of
 from broker.outbox.tables import beacon, lease, outbox, outbox_life, parked_control, receipt, receipt_counter, stream
@@ -250,7 +250,7 @@ def rows_of(connection: Connection, reference: str) -> Sequence[Any]:
     A registration number alone finds every reference that ends with it, by reading all of them; an event's id finds the event.
     """
     columns = [column for column in outbox.c if column.name not in ("raw", "content_digest")]
-    return connection.execute(select(*columns).where(_named(reference)).order_by(outbox.c.position)).all()
+    return connection.execute(select(*columns).where(named(outbox, reference)).order_by(outbox.c.position)).all()
 
 
 def kept(connection: Connection, reference: str) -> list[KeptRow]:
@@ -265,14 +265,15 @@ def kept(connection: Connection, reference: str) -> list[KeptRow]:
         receipt.c.raw,
     )
     query = select(*columns).outerjoin(receipt, receipt.c.digest == outbox.c.receipt_digest)
-    here = query.where(_named(reference), outbox.c.learned == 0)
+    here = query.where(named(outbox, reference), outbox.c.learned == 0)
     return [KeptRow._make(row) for row in connection.execute(here.order_by(outbox.c.position))]
 
 
-def _named(reference: str) -> ColumnElement[bool]:
+def named(table: Table, reference: str) -> ColumnElement[bool]:
+    """The condition by which a table finds a declaration: by its reference, by its registration number alone, or by an event's id."""
     if is_event_id(reference):
-        return outbox.c.event_id == reference
-    return outbox.c.reference == reference if "/" in reference else outbox.c.reference.endswith(f"/{reference}", autoescape=True)
+        return table.c.event_id == reference
+    return table.c.reference == reference if "/" in reference else table.c.reference.endswith(f"/{reference}", autoescape=True)
 
 
 def lives(connection: Connection) -> list[tuple[Life, bool]]:

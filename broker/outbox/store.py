@@ -32,6 +32,7 @@ from broker.outbox import (
     suspending,
     withdrawing,
 )
+from broker.outbox.archived import OutboxArchive
 from broker.outbox.closing_values import Wish
 from broker.outbox.closings import ClosingLedger
 from broker.outbox.copy_lines import CopiedEvent
@@ -352,6 +353,11 @@ class Outbox:
     def requests(self) -> Requests:
         """The idempotency keys that it remembers."""
         return Requests(self._engine, self._clock)
+
+    @property
+    def archive(self) -> OutboxArchive:
+        """What of this outbox is in the archive."""
+        return OutboxArchive(self._engine, self.source)
 
     @property
     def closings(self) -> ClosingLedger:

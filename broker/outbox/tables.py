@@ -306,4 +306,17 @@ request = Table(
 )
 Index("request_at_utc", request.c.at_utc)
 
+# Where the events whose rows are gone stand: the block that holds this place of the stream is a file of the archive.
+archived_event = Table(
+    "archived_event",
+    metadata,
+    Column("event_id", Text, primary_key=True),
+    Column("reference", Text, nullable=False),
+    Column("destination", Text, nullable=False),
+    Column("type", Text, nullable=False),
+    Column("epoch", Text, nullable=False),
+    Column("sequence", BigInteger, nullable=False),
+)
+Index("archived_event_reference", archived_event.c.reference)
+
 audit = audit_table(metadata)

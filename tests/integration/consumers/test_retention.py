@@ -44,7 +44,7 @@ def prune(engine: Engine, archive: Path) -> list[Archived]:
     """All that may go, as the daemon does it."""
     going, gone = retention(engine), []
     while blocks := going.blocks(DAYS):
-        gone += [going.archive(block, archive) for block in blocks]
+        gone += [each for block in blocks if (each := going.archive(block, archive)) is not None]
     going.sweep(DAYS)
     return gone
 

@@ -14,7 +14,7 @@ from typer.testing import CliRunner, Result
 from broker.bundle.open import Expected, open_message
 from broker.bundle.pack import Route, control_event, pack
 from broker.evidence import commands as evidence_commands
-from broker.outbox.closing_values import ManifestSent, RunBegun, StreamRun
+from broker.outbox.closing_values import ManifestSent, RunBegun, StreamName, StreamRun
 from broker.outbox.store import Outbox
 from broker.outbox.values import Draft, Occurrences, OutboxRow, Relayed, WithdrawalWish
 from broker.ports import Delivery, Message
@@ -35,7 +35,7 @@ from consumers.pipeline import Pipeline
 from consumers.registry import load_consumer
 from consumers.withdrawals import take_withdrawals
 from deploy.lab.administrations import AFGHAN, TAJIK, Administration, Timing
-from schemas.closing import Line, block_digest
+from schemas.closing import block_digest, spans
 from schemas.content import canonical_bytes
 from schemas.event import digest_of, utc_text
 from schemas.names import STREAM_TYPES, EventType, Party
@@ -164,13 +164,16 @@ class River:
 
     def close_account(self) -> None:
         """The post states all its events, and the house agrees."""
-        kept = [row for stream in self.outbox.streams() for row in self._lines(stream.type, stream.epoch, stream.last_sequence)]
-        stream = self.outbox.streams()[0]
-        block = {"first": 1, "last": stream.last_sequence, "digest": b64url(block_digest(kept))}
+        (stream,) = self.outbox.streams()
+        name = StreamName(stream.type, stream.epoch)
+        blocks = [
+            {"first": first, "last": last, "digest": b64url(block_digest(self.outbox.closings.block(HOUSE.urn, name, first, last)))}
+            for first, last in spans(1, stream.last_sequence)
+        ]
         said = {
             "number": 1,
             "closed_at": utc_text(self.clock()),
-            "streams": [{"type": stream.type, "epoch": stream.epoch, "last": stream.last_sequence, "blocks": [block]}],
+            "streams": [{"type": stream.type, "epoch": stream.epoch, "last": stream.last_sequence, "blocks": blocks}],
         }
         raw = control_event(
             EventType.MANIFEST.value,
@@ -186,15 +189,11 @@ class River:
         message = pack(Route(POST, HOUSE, EventType.MANIFEST.value), [raw], [digest_of(raw)], self.sender, self.clock())
         bundle = open_bundle(message, self.trust, self.clock())
         run = StreamRun(type=stream.type, epoch=stream.epoch, start=1, target=stream.last_sequence, done=0)
-        sent = ManifestSent(HOUSE.urn, 1, digest_of(raw), 1, self.clock(), 1, again=False, jws=bundle.jws, raw=raw)
+        sent = ManifestSent(HOUSE.urn, 1, digest_of(raw), 1, self.clock(), len(blocks), again=False, jws=bundle.jws, raw=raw)
         begun = RunBegun(HOUSE.urn, "daily", everything=False, streams=(run,), begun_at_utc=self.clock())
         self.outbox.record(Occurrences(runs=[begun], manifests=[sent]))
         book = ClosingBook(self.engine, "test", 86_400, threading.Event(), self.clock)
         self.bring_home([("tj", book.answer(bundle.route, bundle.events[0], bundle.jws, self.receiver))])
-
-    def _lines(self, event_type: str, epoch: str, last: int) -> list[Line]:
-        rows = [row for number in range(1, last + 1) for row in self.outbox.kept(str(number)) if row.type == event_type]
-        return [Line(row.sequence, row.event_id, digest_of(row.raw)) for row in sorted(rows, key=lambda row: row.sequence)]
 
     def revoke(self, since: datetime | None = None) -> None:
         """Revoke the post's certificate, and give everybody the new CRL."""

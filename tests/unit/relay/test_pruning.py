@@ -28,7 +28,7 @@ def prune(frontier: Frontier, archive: Path, days: int = YEAR) -> list[Archived]
     """All that may go, as the daemon does it."""
     gone = []
     while blocks := frontier.outbox.pruning.blocks(days):
-        gone += [frontier.outbox.pruning.archive(block, archive) for block in blocks]
+        gone += [each for block in blocks if (each := frontier.outbox.pruning.archive(block, archive)) is not None]
     return gone
 
 
