@@ -2,7 +2,8 @@
 
 A source path names elements from the document's own root downwards (`Traders/Exporter/Exporter_code`), `@name` an attribute, `a | b`
 spellings of one element. `Classification[IdentificationTypeCode=TSP,HS]` is one whose child says one of these; `[PreviousCode]` one that
-has this child, `[PreviousCode=]` one that has not, `[1]` the first of several.
+has this child, `[PreviousCode=]` one that has not, `[@unitCode=KGM,]` one whose attribute says so or is not there, `[1]` the first of
+several.
 
 A field is a dotted path into the type's model; `items[]` begins a new item with each element of its group, `seal_numbers[]` adds to a
 list. A field or a list that begins with `.` is a note: it is not part of the data, and the format makes of it what no row can say.
@@ -34,8 +35,8 @@ class Row:
     """One line of the table.
 
     Where the field has a value already, the first one stands and others are kept beside it. `joins`: what stands in the same element is set
-    behind it. `again`: the value is the sum of all, or is left out where they do not agree. `otherwise`: it is read only after all other
-    rows, for where none of them has given the field.
+    behind it. `again`: wherever it stands, it is set behind (`join`), added (`sum`), or all are left out where they do not `agree`.
+    `otherwise`: it is read only after all other rows, for where none of them has given the field.
     """
 
     source: str
@@ -43,7 +44,7 @@ class Row:
     rule: Rule
     unit: str = ""
     joins: bool = False
-    again: Literal["", "sum", "agree"] = ""
+    again: Literal["", "join", "sum", "agree"] = ""
     otherwise: bool = False
 
 
@@ -300,7 +301,7 @@ def _set(leaf: Leaf, row: Row, steps: tuple[str, ...], value: Any, filled: Fille
         part.setdefault(last[:-2], []).extend(value if row.rule.several else [value])
     elif last not in part:
         part[last] = value
-    elif row.joins and _within(before[0]) == _within(leaf):
+    elif row.again == "join" or (row.joins and _within(before[0]) == _within(leaf)):
         part[last] += value
     elif row.again == "sum":
         part[last] = value + part[last] if isinstance(value, int) else format(Decimal(value) + Decimal(part[last]), "f")
@@ -323,7 +324,9 @@ def _name(leaf: Leaf, steps: tuple[str, ...]) -> str:
 
 
 def gather(target: Target) -> None:
-    """Put the elements of lists into their lists; those that say nothing are left out. The last step, when each is as it shall be."""
+    """Put the elements of lists into their lists; what says nothing is left out. The last step, when each is as it shall be."""
+    for name in [name for name, value in target.data.items() if value in ({}, [])]:
+        del target.data[name]
     for child in target.children:
         gather(child)
         if child.data and not child.list_name.startswith("."):

@@ -116,7 +116,7 @@ class _Walk:
 
     def down(self, element: etree._Element, path: str, step: Step, target: Target, told_by: str | None = None) -> None:
         for attribute, value in element.attrib.items():
-            if value.strip() and not str(attribute).startswith("{"):
+            if value.strip() and not str(attribute).startswith("{") and f"@{attribute}" != told_by:
                 rows = step.below.get(f"@{attribute}", _NOTHING).rows
                 self.leaves.append(Leaf(Place(f"{path}/@{attribute}".lstrip("/"), element.sourceline), str(value), rows, target))
         children = list(element)
@@ -142,13 +142,18 @@ class _Walk:
 def _step_to(element: etree._Element, name: str, step: Step, place: int) -> tuple[Step, str | None]:
     """The step to an element, and the child of it that the mapping tells it apart by: its text is said by the mapping itself."""
     for child, texts, below in step.told_apart.get(name, ()):
-        found = next((each for each in element if local(each.tag) == child), None)
-        text = "" if found is None else (found.text or "").strip()
+        text = _text_of(element, child).strip()
         if text in texts if texts is not None else text:
             return below, child if texts is not None else None
     if place == 1 and name in step.first:
         return step.first[name], None
     return step.below.get(name, _NOTHING), None
+
+
+def _text_of(element: etree._Element, name: str) -> str:
+    if name.startswith("@"):
+        return str(element.get(name[1:], ""))
+    return next((each.text or "" for each in element if local(each.tag) == name), "")
 
 
 def _forget(element: etree._Element) -> None:

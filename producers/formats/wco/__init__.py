@@ -1,0 +1,1 @@
+"""WCO Data Model declarations: their outline, table and the format."""
