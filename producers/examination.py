@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from broker.amqp import connect
+from broker.outbox.store import now_utc
 from broker.settings.model import Settings
 from broker.trust.anchors import TrustStore
+from producers.fates.receivers import receiver_of
 from producers.formats.registry import load_formats
 from producers.intake import routes_of
 from producers.life import examine_outbox
@@ -47,6 +49,8 @@ def examine(settings: Settings, name: str) -> Iterator[Finding]:
     yield _finding("watched directory", lambda: _directory(settings, name))
     if settings.posts[name].http is not None:
         yield _finding("HTTP intake", lambda: _http(settings, name))
+    if settings.posts[name].fates is not None:
+        yield _finding("fates told back", lambda: _fates(settings, name))
     for lane in settings.lanes:
         yield _finding(f"broker, lane {lane}", lambda lane=lane: _broker(settings, name, lane))  # type: ignore[misc]
 
@@ -100,6 +104,18 @@ def _http(settings: Settings, name: str) -> str:
     by = [] if tokens is None else [f"{tokens} tokens"]
     by += [] if found.client_ca is None else ["client certificates"]
     return f"{found.listen}, {'TLS' if found.certificate else 'no TLS'}, by {' and '.join(by)}"
+
+
+def _fates(settings: Settings, name: str) -> str:
+    found = settings.posts[name].fates
+    if found is None:
+        return "none"
+    if found.directory is not None:
+        if found.directory.exists() and not os.access(found.directory, os.W_OK | os.X_OK):
+            raise SettingsError("fates-directory", "this user may not write it", field="fates.directory", value=found.directory)
+        return f"as files in {found.directory}"
+    receiver_of(found, settings.post_party(name).urn, now_utc).close()
+    return f"by call-backs to {found.url}" if found.url is not None else f"as rows of {found.table}"
 
 
 def _broker(settings: Settings, name: str, lane: str) -> str:

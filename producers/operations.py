@@ -7,8 +7,10 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from broker.operations.contributions import Attention, Reading
+from broker.operations.contributions import Attention, Reading, database_exists
+from broker.outbox.store import Outbox, now_utc
 from broker.settings.model import Settings
+from producers.fates.standing import of_fates
 from producers.marker import Marker
 from producers.sources.files import found_files
 from producers.sources.shelves import REASON, REJECTED
@@ -29,9 +31,20 @@ def observe_directory(settings: Settings, name: str) -> Iterator[Reading]:
     if marker is not None and marker.lost:
         advice = f'put {marker.outbox} back from where it went, or run "panj post recover --post {name}" where it is gone for good'
         yield Reading(unit, "outbox", "lost", attention=Attention.ACT, advice=advice)
+    if settings.posts[name].fates is not None and database_exists(settings.posts[name].outbox):
+        yield from _fates(settings, name)
     if watched.is_dir():
         yield from _waiting(unit, watched)
         yield from _rejected(unit, watched / REJECTED)
+
+
+def _fates(settings: Settings, name: str) -> Iterator[Reading]:
+    party = settings.post_party(name)
+    outbox = Outbox.open(settings.posts[name].outbox, party, settings.environment)
+    try:
+        yield from of_fates(party, outbox.tellings.state(), now_utc())
+    finally:
+        outbox.close()
 
 
 def _waiting(unit: str, watched: Path) -> Iterator[Reading]:

@@ -16,12 +16,14 @@ from broker.daemon import supervise
 from broker.freshness import Freshness
 from broker.operations.expiries import ExpiryWatch, of_post
 from broker.operations.prune import look_each_hour
-from broker.outbox.store import Outbox
+from broker.outbox.store import Outbox, now_utc
 from broker.relay.relay import Relay
 from broker.settings.code_lists import apply_lists
 from broker.settings.model import Settings
 from broker.trust.anchors import TrustStore
 from broker.trust.keys import Identity, own_identity
+from producers.fates.receivers import receiver_of
+from producers.fates.teller import Teller
 from producers.formats.registry import Reader, reader_of
 from producers.intake import Intake
 from producers.life import keep_marked, mark, open_outbox
@@ -48,6 +50,7 @@ def run_post(settings: Settings, name: str, stop: threading.Event) -> None:
         relay, trust = opened.enter_context(relay_of(settings, name, outbox))
         fresh = Freshness(trust, relay.identity, settings.posts[name], relay.sign_with, [keep_marked(settings, name, outbox, stop.set)])
         log.info("post.started", post=party.urn, epoch=outbox.epoch, watch=str(settings.posts[name].watch))
+        teller = opened.enter_context(_teller(settings, name, outbox, relay))
         workers: dict[str, Callable[[], None]] = {
             "intake": lambda: watch(directory, stop, relay.wake),
             **_more_sources(settings, name, outbox, relay, stop),
@@ -55,6 +58,8 @@ def run_post(settings: Settings, name: str, stop: threading.Event) -> None:
             "trust": lambda: fresh.run(stop),
             "expiries": lambda: ExpiryWatch(lambda now: of_post(settings, name, trust, now)).run(stop),
         }
+        if teller is not None:
+            workers["fates"] = lambda: teller.run(stop)
         if settings.retention.archive is not None:
             workers["retention"] = lambda: look_each_hour(lambda: prune_outbox(settings, outbox), stop)
         supervise(workers, stop)
@@ -68,6 +73,20 @@ def _more_sources(settings: Settings, name: str, outbox: Outbox, relay: Relay, s
         http = HttpService(settings, name, outbox, reader_of_post(settings, name), relay.wake)
         workers["http"] = lambda: http.run(stop)
     return workers
+
+
+@contextmanager
+def _teller(settings: Settings, name: str, outbox: Outbox, relay: Relay) -> Iterator[Teller | None]:
+    """Who tells fates back, where that is configured."""
+    found = settings.posts[name].fates
+    if found is None:
+        yield None
+        return
+    receiver = receiver_of(found, settings.post_party(name).urn, now_utc)
+    try:
+        yield Teller(outbox.tellings, receiver, now_utc, lambda: relay.holds)
+    finally:
+        receiver.close()
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from itertools import accumulate
 from typing import Any
 
 from sqlalchemy import Connection, select
@@ -55,6 +56,29 @@ def stage_of(row: Any) -> Stage:
     if row.answered_fate is not None:
         return Stage.HELD
     return Stage.ACCEPTED if row.relayed_at_utc is None else Stage.RELAYED
+
+
+# How far an event has come at each stage: it never goes back, and the last three are one end.
+REACHED = {Stage.ACCEPTED: 1, Stage.RELAYED: 2, Stage.HELD: 3, Stage.LOADED: 4, Stage.REFUSED: 4, Stage.WITHDRAWN: 4}
+LAST = 4
+
+
+def passed(row: Any, told: int) -> list[tuple[Stage, datetime]]:
+    """The stages that an event has come through since `told` (see `REACHED`; 0: none was told), in their order, and when.
+
+    Read from a row of the outbox beside the instant of the receipt that answered it. When a HELD came is known only while it is the last
+    word; afterwards it is dated by what followed. No stage is dated before the one that it follows, whatever the clock did.
+    """
+    steps = [(Stage.ACCEPTED, row.accepted_at_utc)]
+    if row.relayed_at_utc is not None:
+        steps.append((Stage.RELAYED, row.relayed_at_utc))
+    if row.answered_fate is not None:
+        held_at = row.settled_at_utc or row.received_at_utc or row.relayed_at_utc or row.accepted_at_utc
+        steps.append((Stage.HELD, held_at))
+    if row.settled_at_utc is not None:
+        steps.append((stage_of(row), row.settled_at_utc))
+    dated = zip((stage for stage, _ in steps), accumulate((at for _, at in steps), max), strict=True)
+    return [(stage, at) for stage, at in dated if REACHED[stage] > told]
 
 
 COLUMNS = tuple(

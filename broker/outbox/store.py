@@ -46,6 +46,7 @@ from broker.outbox.room import UNBOUNDED, Room
 from broker.outbox.second_copy import CopyPlace, SecondCopy
 from broker.outbox.stages import Standing, standings
 from broker.outbox.tables import audit
+from broker.outbox.telling import Tellings
 from broker.outbox.values import (
     ANY_TYPE,
     Acceptance,
@@ -358,6 +359,11 @@ class Outbox:
     def archive(self) -> OutboxArchive:
         """What of this outbox is in the archive."""
         return OutboxArchive(self._engine, self.source)
+
+    @property
+    def tellings(self) -> Tellings:
+        """What is to be told back to the national system."""
+        return Tellings(self._engine, self._clock)
 
     @property
     def closings(self) -> ClosingLedger:

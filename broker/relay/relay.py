@@ -113,6 +113,11 @@ class Relay:
         """Have a turn now: something was accepted, came home or was confirmed."""
         self._awake.set()
 
+    @property
+    def holds(self) -> bool:
+        """Whether this process is for certain the one that relays the outbox."""
+        return self._tenure.holds
+
     def sign_with(self, identity: Identity) -> None:
         """Sign with a renewed pair from now on, and have the connections made anew with it."""
         self.identity = identity

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from broker.settings.sources import HttpIntake
+from broker.settings.sources import FatesBack, HttpIntake
 from broker.settings.table import Table
 from schemas.limits import BODY_BYTES
 from schemas.names import HOUSE, STREAM_TYPES, EventType, Party
@@ -121,6 +121,7 @@ class Post(KeyPair):
     reading: ReadingSettings = ReadingSettings()
     second_copy: Path | None = Field(default=None, description="a directory on another disk or a stick")
     http: HttpIntake | None = Field(default=None, description="declarations taken by HTTP, too")
+    fates: FatesBack | None = Field(default=None, description="the national system is told what became of its declarations")
 
 
 class Release(Table):

@@ -1,14 +1,25 @@
-"""A post's ways in beside its watched directory: tables of exchange.toml below `posts.NAME`, which `producers` acts on."""
+"""A post's ways in beside its watched directory, and its way back: tables of exchange.toml below `posts.NAME`."""
 
 from __future__ import annotations
 
 import re
 from ipaddress import ip_address
 from pathlib import Path
+from typing import Annotated
+from urllib.parse import urlsplit
 
 from pydantic import Field, model_validator
 
 from broker.settings.table import Table
+
+IDENTIFIERS = r"^[A-Za-z_][A-Za-z0-9_$#]{0,127}(\.[A-Za-z_][A-Za-z0-9_$#]{0,127})?$"  # a table, with its schema where it needs one
+NationalDatabase = Annotated[
+    str,
+    Field(
+        pattern=r"^(sqlite:///.|postgresql(\+psycopg)?://|oracle(\+oracledb)?://)",
+        description="postgresql+psycopg://…, oracle+oracledb://… or sqlite:///…, without a password",
+    ),
+]
 
 _LISTEN = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([0-9.]+|localhost)):([0-9]{1,5})")
 
@@ -57,3 +68,33 @@ class HttpIntake(Table):
         if self.client_ca is None and self.tokens is None:
             raise ValueError("nobody may hand in: give tokens, client_ca or both")
         return self
+
+
+class FatesBack(Table):
+    """How the national system is told what became of its declarations: as files, by HTTP call-backs, or as rows. One of the three."""
+
+    directory: Path | None = Field(default=None, description="a directory: each telling becomes a file in it")
+    url: str | None = Field(default=None, pattern=r"^https?://", description="where each telling is posted")
+    secret: Path | None = Field(default=None, description="the file of the secret that call-backs are signed with")
+    ca: Path | None = Field(default=None, description="the authority of the called system's certificate, where it is not a public one")
+    database: NationalDatabase | None = None
+    password_file: Path | None = Field(default=None, description="the password of `database`")
+    table: str = Field(default="panj_fate", pattern=IDENTIFIERS, description="the table that rows are added to")
+
+    @model_validator(mode="after")
+    def _tells_in_one_way(self) -> FatesBack:
+        if sum(way is not None for way in (self.directory, self.url, self.database)) != 1:
+            raise ValueError("fates are told in one way: give directory, url or database")
+        if (self.url is None) != (self.secret is None):
+            raise ValueError("url and secret belong together: call-backs are signed")
+        if self.url is not None and self.url.startswith("http://") and not _leads_home(self.url):
+            raise ValueError("beyond loopback call-backs go by https:// only")
+        return self
+
+
+def _leads_home(url: str) -> bool:
+    host = urlsplit(url).hostname or ""
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -2,7 +2,7 @@
 
 from alembic import context
 
-from broker.outbox import closing_tables  # noqa: F401 - importing them is what makes them known
+from broker.outbox import closing_tables, telling_tables  # noqa: F401 - importing them is what makes them known
 from broker.outbox.migrations import VERSION_TABLE
 from broker.outbox.tables import metadata
 

@@ -16,6 +16,7 @@ from tests.unit.outbox.test_closings import *  # noqa: F403 - the tests themselv
 from tests.unit.outbox.test_migrations import *  # noqa: F403 - the tests themselves
 from tests.unit.outbox.test_recording import *  # noqa: F403 - the tests themselves
 from tests.unit.outbox.test_recovering import *  # noqa: F403 - the tests themselves
+from tests.unit.outbox.test_telling import *  # noqa: F403 - the tests themselves
 from tests.unit.outbox.test_withdrawing import *  # noqa: F403 - the tests themselves
 
 
