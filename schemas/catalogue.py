@@ -76,7 +76,6 @@ _ENTRIES: tuple[str | Entry, ...] = (
     Entry("texts-kept", "a warning: what no field says; kept under extensions", Actor.NOBODY),
     Entry("values-differ", "a warning: values that contradict each other, where one is said; kept under extensions", Actor.SENDER),
     Entry("values-beyond", "a warning: longer, or more, than is exchanged; kept under extensions", Actor.SENDER),
-    Entry("document-incomplete", "a warning: a document without its type or its reference; kept under extensions", Actor.SENDER),
     Entry("item-number-odd", "a warning: item numbers do not rise and are not unique: the places of the items are taken", Actor.SENDER),
     Entry("flow-unknown", "a warning: a draft that does not tell whether it is an export, an import or a transit", Actor.SENDER),
     Entry("message-unsupported", "a message that is no declaration and no crossing event", Actor.SENDER_OPERATOR),
