@@ -172,6 +172,8 @@ def _from_ishkoshim() -> Message:
 
 
 def document() -> dict[str, Any]:
+    from tests.unit.bundle import closing_vectors  # noqa: PLC0415 - it is written with what stands here
+
     key = unit(POST).key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     return {
         "about": "docs/protocol.md; the key is public and must never be trusted",
@@ -181,6 +183,7 @@ def document() -> dict[str, Any]:
         "key_pem": key.decode(),
         "events": [{"text": raw.decode(), "sha256_hex": digest_of(raw).hex()} for raw in (export(1), export(2), export(3))],
         "vectors": cases(),
+        "closings": closing_vectors.documents(),
     }
 
 
