@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from broker.operations.output import JsonOption, print_json, print_table
-from producers.formats.reading import WritableFormat
+from producers.formats.columns_files import load_columns
+from producers.formats.reading import TableFormat, WritableFormat
 from producers.formats.registry import format_named, load_formats
+from schemas.errors import UsageError
 
 commands = typer.Typer(name="formats", help="The formats that declarations are read from, and their mappings.")
 
@@ -27,9 +30,19 @@ def list_formats(context: typer.Context, as_json: JsonOption = False) -> None:
 
 
 @commands.command()
-def describe(name: Annotated[str, typer.Argument(help="A format's name.", show_default=False)], as_json: JsonOption = False) -> None:
-    """Print a format's mapping: source path, field, unit, rule."""
-    rows = format_named(name, load_formats()).describe()
+def describe(
+    name: Annotated[str, typer.Argument(help="A format's name.", show_default=False)],
+    columns: Annotated[Path | None, typer.Option(help="A mapping file of CSV and Excel files: print what it says.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Print a format's mapping: source path, field, unit, rule.
+
+    That of CSV and Excel files stands in a mapping file (--columns); without one, the fields are told that a column may fill.
+    """
+    found = format_named(name, load_formats())
+    if columns is not None and not isinstance(found, TableFormat):
+        raise UsageError("columns-needless", "only formats of rows have a mapping file", field="--columns", value=columns)
+    rows = found.describe() if columns is None else load_columns(columns, proposals=True).describe()
     if as_json:
         print_json([{"source": row.source, "field": row.field, "unit": row.unit, "rule": row.rule} for row in rows])
     else:

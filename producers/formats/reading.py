@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, BinaryIO, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Protocol, runtime_checkable
 from zoneinfo import ZoneInfo
 
 from schemas.errors import Problem
+
+if TYPE_CHECKING:
+    from producers.formats.columns import Columns
 
 HEAD_BYTES = 4096  # what `recognises` is shown of a file
 
@@ -20,7 +22,7 @@ class Conventions:
     """What the files of one source leave unsaid, as exchange.toml tells it (`posts.X.reading`).
 
     `codes` translates local codes: list (`countries`, `package-kinds`, …) to local code to the list's own. Nothing of it is ever guessed:
-    what is needed and not told makes a file refused, or its declaration a draft.
+    what is needed and not told makes a file refused, or its declaration a draft. `columns` is the mapping file of its tables, as loaded.
     """
 
     administration: str | None = None
@@ -28,7 +30,7 @@ class Conventions:
     date_order: DateOrder | None = None
     time_zone: ZoneInfo | None = None
     codes: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    columns: Path | None = None
+    columns: Columns | None = None
     tajik_lookalikes: bool = False
 
 
@@ -160,3 +162,14 @@ class WritableFormat(Format, Protocol):
 
     def write(self, event_type: str, data: dict[str, Any]) -> bytes:
         """Write one declaration, whole or a draft; ContentError `format-cannot-say` where the format has no such document."""
+
+
+@runtime_checkable
+class TableFormat(Format, Protocol):
+    """A format of rows, which mean what the mapping file of their source says."""
+
+    def may_be(self, head: bytes) -> bool:
+        """Whether a file that no format recognises was meant for this one, where its source has a mapping file."""
+
+    def header(self, stream: BinaryIO) -> tuple[list[str], list[str]]:
+        """Give the names in a table's first row, and the cells of the next; ContentError where it is no table."""

@@ -9,7 +9,8 @@ from typing import BinaryIO
 from zoneinfo import ZoneInfo
 
 from broker.settings.model import ReadingSettings
-from producers.formats.reading import HEAD_BYTES, Conventions, Format, Reading
+from producers.formats.columns_files import load_columns
+from producers.formats.reading import HEAD_BYTES, Conventions, Format, Reading, TableFormat
 from schemas.errors import ContentError, SettingsError
 
 
@@ -25,7 +26,17 @@ class Reader:
         """Find the format of a file by its first bytes; ContentError `file-empty` or `format-unknown` where it is none of ours."""
         if not head.strip():
             raise ContentError("file-empty", "the file is empty")
-        return self.forced or format_of(head, self.formats)
+        if self.forced is not None:
+            return self.forced
+        try:
+            return format_of(head, self.formats)
+        except ContentError:
+            if self.conventions.columns is None:
+                raise
+            for table in self.formats:  # such as a CSV file that begins with another thing than its header: refused for what it is
+                if isinstance(table, TableFormat) and table.may_be(head):
+                    return table
+            raise
 
     def read(self, stream: BinaryIO) -> Reading:
         """Read a file from its beginning; raises as `format_of`, and the stream's own OSError."""
@@ -35,7 +46,10 @@ class Reader:
 
 
 def reader_of(reading: ReadingSettings, *, administration: str | None, time_zone: str | None) -> Reader:
-    """Make the reader of a source from its settings, which go before the administration's own; SettingsError `format-unknown`."""
+    """Make the reader of a source from its settings, which go before the administration's own.
+
+    SettingsError `format-missing`, and as `load_columns` where the source has a mapping file.
+    """
     formats = load_formats()
     zone = reading.time_zone or time_zone
     conventions = Conventions(
@@ -44,7 +58,7 @@ def reader_of(reading: ReadingSettings, *, administration: str | None, time_zone
         date_order=reading.date_order,
         time_zone=ZoneInfo(zone) if zone else None,
         codes={str(name): table for name, table in reading.codes.items()},
-        columns=reading.columns,
+        columns=load_columns(reading.columns) if reading.columns else None,
         tajik_lookalikes=reading.tajik_lookalikes,
     )
     return Reader(formats, conventions, format_named(reading.format, formats) if reading.format else None)

@@ -29,7 +29,7 @@ LISTS = {
     "package-kinds": package_kinds.CODES,
     "transport-modes": transport_modes.CODES,
 }
-_DIGITS = str.maketrans("۰۱۲۳۴۵۶۷۸۹٠١٢٣٤٥٦٧٨٩٫", "01234567890123456789.")
+DIGITS = str.maketrans("۰۱۲۳۴۵۶۷۸۹٠١٢٣٤٥٦٧٨٩٫", "01234567890123456789.")
 # Older Tajik fonts drew the letters of Tajik in the places of others (DOMAIN: Ҳ Қ Ӣ Ӯ).
 _LOOKALIKES = str.maketrans("ЊњЌќЇїЎў", "ҲҳҚқӢӣӮӯ")
 _NUMBER = re.compile(r"[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]{1,2})?|\.[0-9]+")
@@ -74,13 +74,13 @@ def kept(text: str) -> str:
     return unicodedata.normalize("NFC", _HARMFUL.sub(" ", re.sub(r"[\t-\r\x85]+", " ", text.strip())))[:TEXT_CHARACTERS]
 
 
-def _plain(text: str) -> str:
-    """The text of a code, number or date: one line, digits of all scripts as ASCII ones."""
-    return " ".join(text.split()).translate(_DIGITS)
+def plain_text(text: str) -> str:
+    """Give the text of a code, number or date: one line, digits of all scripts as ASCII ones."""
+    return " ".join(text.split()).translate(DIGITS)
 
 
 def _code(text: str, ground: Ground) -> str:
-    code = _plain(text)
+    code = plain_text(text)
     if not _CODE.fullmatch(code):
         raise NotTaken("code-odd", "not a code of letters, digits and . / _ -")
     return code
@@ -91,7 +91,7 @@ def listed(name: str) -> Rule:
     known = LISTS[name]
 
     def read(text: str, ground: Ground) -> str:
-        code = _plain(text)
+        code = plain_text(text)
         table = ground.conventions.codes.get(name, {})
         if code in table:
             return table[code]
@@ -111,7 +111,7 @@ def translated(name: str, pattern: str, says: str, *, needed: bool = False) -> R
     form = re.compile(pattern)
 
     def read(text: str, ground: Ground) -> str:
-        code = _plain(text)
+        code = plain_text(text)
         code = ground.conventions.codes.get(name, {}).get(code, code)
         if form.fullmatch(code):
             return code
@@ -139,7 +139,7 @@ def decimal(integer_digits: int, places: int, says: str) -> Rule:
 
 
 def _number(text: str) -> Decimal:
-    plain = _plain(text).replace(" ", "")
+    plain = plain_text(text).replace(" ", "")
     if "," in plain:
         if re.fullmatch(r"[0-9]{1,3}(,[0-9]{3})+\.[0-9]+", plain):
             plain = plain.replace(",", "")
@@ -164,14 +164,14 @@ def _whole(text: str, ground: Ground) -> int:
 
 def _flag(text: str, ground: Ground) -> bool:
     known = {"true": True, "1": True, "yes": True, "y": True, "false": False, "0": False, "no": False, "n": False}
-    value = known.get(_plain(text).lower())
+    value = known.get(plain_text(text).lower())
     if value is None:
         raise ContentError("field-invalid", "neither true nor false", value=text)
     return value
 
 
 def _container(text: str, ground: Ground) -> str:
-    number = _plain(text).replace(" ", "").replace("-", "").upper()
+    number = plain_text(text).replace(" ", "").replace("-", "").upper()
     if number[3:4] not in {*"JRUZ"} or not iso6346.is_valid(number):
         raise NotTaken("container-odd", "not a container number of ISO 6346: its form or its check digit is wrong")
     return number
@@ -196,30 +196,30 @@ def _seals(text: str, ground: Ground) -> list[str]:
 
 
 def _hs_code(text: str, ground: Ground) -> str:
-    code = _plain(text).replace(" ", "").replace(".", "")
+    code = plain_text(text).replace(" ", "").replace(".", "")
     if not re.fullmatch(r"[0-9]{6}[0-9A-Za-z]*", code):
         raise ContentError("field-invalid", "not a commodity code: six digits of the HS, then the country's own", value=text)
     return code[:6]
 
 
 def _beyond_hs(text: str, ground: Ground) -> str | None:
-    return _plain(text).replace(" ", "").replace(".", "")[6:].upper() or None
+    return plain_text(text).replace(" ", "").replace(".", "")[6:].upper() or None
 
 
 def _national_code(text: str, ground: Ground) -> str:
-    code = _plain(text).replace(" ", "").replace(".", "").upper()
+    code = plain_text(text).replace(" ", "").replace(".", "").upper()
     if not re.fullmatch(r"[0-9A-Z]+", code):
         raise NotTaken("code-odd", "not digits and capitals")
     return code
 
 
 def _day(text: str, ground: Ground) -> str:
-    return read_day(_plain(text), ground.dates)
+    return read_day(plain_text(text), ground.dates)
 
 
 def _instant(text: str, ground: Ground) -> str:
     """ISO 8601, or format 304 of UN/EDIFACT 2379 (CCYYMMDDHHMMSSZHHMM); without an offset in the time zone of the source."""
-    plain = _plain(text).replace(" ", "T", 1)
+    plain = plain_text(text).replace(" ", "T", 1)
     compact = re.fullmatch(r"([0-9]{4})([0-9]{2})([0-9]{2})T?([0-9]{2})([0-9]{2})([0-9]{2})(Z|[+-][0-9]{2}(?::?[0-9]{2})?)?", plain)
     if compact:
         year, month, day, hour, minute, second, zone = compact.groups()

@@ -1,0 +1,202 @@
+"""The mapping file of a source of rows (TOML): which column fills which field, how rows make declarations, how cells are written.
+
+docs/formats.md describes it, with an example. Reading and checking one stands in `columns_files`; what it means for rows of cells in
+`rows`, `grouping` and `declaring`; how a file is taken apart into rows in `csv_files` and `excel`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import cached_property
+from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo, available_timezones
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+
+from broker.settings.model import CodeTable, StreamType
+from producers.formats.cells import Path, Taking, constant_of, taking
+from producers.formats.fields import fields_of
+from producers.formats.reading import Conventions, Described
+
+Encoding = Literal["utf-8", "utf-16", "utf-16-le", "utf-16-be", "cp1251", "cp1256"]
+Delimiter = Literal[",", ";", "\t", "|"]
+RuleName = Literal["text", "code", "hs-code", "beyond-hs"]
+Constant = str | int | bool
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+def compared(text: str) -> str:
+    """Give a column's name as it is compared: blanks around it and doubled ones within do not count, and neither do capitals."""
+    return " ".join(text.split()).casefold()
+
+
+def _named(name: str) -> str:
+    if not name.strip():
+        raise ValueError("a column's name is not blank")
+    return name.strip()
+
+
+def _zone(name: str) -> str:
+    if name not in available_timezones():
+        raise ValueError("no such time zone: an IANA name such as Asia/Dushanbe or Asia/Kabul")
+    return name
+
+
+ColumnName = Annotated[str, AfterValidator(_named)]
+
+
+class Use(_Table):
+    """What a column is used for: the field that it fills, and how its text becomes the value."""
+
+    field: str = Field(max_length=120, description="a path such as office_code, items[].hs_code or documents[2].reference")
+    rule: RuleName | None = Field(default=None, description="another way to read it than the field's own")
+    values: dict[str, str] = Field(default_factory=dict, description="texts of this column translated, before the rule")
+    digits: Annotated[int, Field(ge=1, le=40, strict=True)] | Literal["any"] | None = Field(
+        default=None, description='how many characters each code has; "any": numbers without leading zeros'
+    )
+    constants: dict[str, Constant] = Field(
+        default_factory=dict, alias="with", description="what else is told of the document that this column opens"
+    )
+    optional: bool = Field(default=False, strict=True, description="whether a file may lack the column")
+
+
+def _uses(given: Any) -> Any:
+    several = given if isinstance(given, list) else [given]
+    return [{"field": each} if isinstance(each, str) else each for each in several]
+
+
+class TypeColumn(_Table):
+    """Where a column tells the type of each declaration."""
+
+    column: ColumnName
+    values: dict[str, StreamType] = Field(min_length=1, description="what the column says, and the type that it means")
+
+
+class Cells(_Table):
+    """How the table is written: what no file says of itself."""
+
+    encoding: Encoding | None = Field(default=None, description="utf-8, or utf-16 where a byte order mark says so, without it")
+    delimiter: Delimiter | None = Field(default=None, description="recognised by the names of the columns without it")
+    sheet: str | None = Field(default=None, min_length=1, max_length=31, description="of a workbook; its only one without it")
+    above_header: int = Field(default=0, ge=0, le=40, strict=True, description="lines above the header, such as a title")
+    decimal: Literal[".", ","] | None = Field(default=None, description="what parts a fraction; without it a doubtful comma is refused")
+    thousands: Literal[".", ",", " ", "'"] | None = Field(default=None, description="what parts thousands")
+    nothing: tuple[str, ...] = Field(default=(), max_length=20, description="texts that mean an empty cell, such as NULL")
+    date_order: Literal["dmy", "mdy", "ymd"] | None = Field(default=None, description="goes before the source's own date_order")
+    time_zone: Annotated[str, AfterValidator(_zone)] | None = Field(default=None, description="goes before the source's own")
+
+
+class Rows(_Table):
+    """How rows make declarations."""
+
+    one_is: Literal["declaration", "item"] = Field(default="declaration", description="what one row is")
+    key: tuple[ColumnName, ...] = Field(default=(), max_length=8, description="the columns that tell one declaration from the next")
+    blank_key: Literal["refused", "follows"] = Field(
+        default="refused", description="follows: a row with a blank key holds another item of the declaration above it"
+    )
+
+
+class Totals(_Table):
+    """How a row of totals is known, and whether it is skipped or the file's fault."""
+
+    column: ColumnName
+    values: tuple[str, ...] = Field(min_length=1, max_length=20)
+    rows: Literal["skipped", "refused"] = "skipped"
+
+
+class Columns(_Table):
+    """A mapping file, checked."""
+
+    proposal: bool = Field(default=False, strict=True, description="true in what `panj formats columns` proposes, until somebody read it")
+    type: StreamType | TypeColumn = Field(description="the type of every declaration, or the column that tells it")
+    table: Cells = Cells()
+    rows: Rows = Rows()
+    totals: Totals | None = None
+    constants: dict[str, Constant] = Field(default_factory=dict, description="fields that are the same in every declaration or item")
+    columns: dict[ColumnName, Annotated[tuple[Use, ...], BeforeValidator(_uses)]] = Field(min_length=1, description="column to field")
+    kept: tuple[ColumnName, ...] = Field(default=(), description="columns that no field says: kept under extensions")
+    not_taken: tuple[ColumnName, ...] = Field(default=(), description="columns that are left out on purpose")
+    codes: dict[CodeTable, dict[str, str]] = Field(default_factory=dict, description="local codes, before the source's own tables")
+
+    @property
+    def types(self) -> tuple[str, ...]:
+        """The types that its declarations may have."""
+        return tuple(dict.fromkeys(self.type.values.values())) if isinstance(self.type, TypeColumn) else (self.type,)
+
+    @property
+    def needed(self) -> tuple[str, ...]:
+        """The columns without which a table is none of this mapping's."""
+        names = [name for name, uses in self.columns.items() if not all(use.optional for use in uses)]
+        told = [self.type.column] if isinstance(self.type, TypeColumn) else []
+        return tuple(dict.fromkeys([*told, *self.rows.key, *([self.totals.column] if self.totals else []), *names]))
+
+    @cached_property
+    def spellings(self) -> Mapping[str, str]:
+        """Every column that is named here, by `compared` name, as it is spelled here."""
+        return {compared(name): name for name in (*self.needed, *self.columns, *self.kept, *self.not_taken)}
+
+    def spelling_of(self, name: str) -> str | None:
+        """Give the name that is used here for a column of a table; None where nothing is said of it."""
+        return self.spellings.get(compared(name))
+
+    @cached_property
+    def numbering(self) -> tuple[str, ...]:
+        """The columns that hold the number of a declaration or crossing event."""
+        return self._filling("registration_number", "event_number")
+
+    @cached_property
+    def goods(self) -> tuple[str, ...]:
+        """The columns that say what the goods of an item are."""
+        return self._filling("items[].hs_code", "items[].description")
+
+    def _filling(self, *fields: str) -> tuple[str, ...]:
+        return tuple(name for name, uses in self.columns.items() if any(use.field in fields for use in uses))
+
+    @cached_property
+    def takings(self) -> Mapping[str, Mapping[str, tuple[Taking, ...]]]:
+        """By type, what is taken from each column."""
+        return {event_type: self._of_type(event_type) for event_type in self.types}
+
+    def _of_type(self, event_type: str) -> Mapping[str, tuple[Taking, ...]]:
+        found = {name: [taking(name, use, self.table, event_type) for use in uses] for name, uses in self.columns.items()}
+        return {name: tuple(each for each in ready if each) for name, ready in found.items()}
+
+    @cached_property
+    def constant_values(self) -> Mapping[str, tuple[tuple[Path, Any], ...]]:
+        """By type, the constants that it has, each with its field."""
+        return {
+            event_type: tuple(
+                (path, constant_of(value, fields_of(event_type)[path.canonical]))
+                for name, value in self.constants.items()
+                if (path := Path.of(name)) and path.canonical in fields_of(event_type)
+            )
+            for event_type in self.types
+        }
+
+    def under(self, conventions: Conventions) -> Conventions:
+        """The source's conventions, with what this file says before them."""
+        codes = {str(name): {**conventions.codes.get(name, {}), **table} for name, table in self.codes.items()}
+        return replace(
+            conventions,
+            date_order=self.table.date_order or conventions.date_order,
+            time_zone=ZoneInfo(self.table.time_zone) if self.table.time_zone else conventions.time_zone,
+            codes={**conventions.codes, **codes},
+        )
+
+    def describe(self) -> tuple[Described, ...]:
+        """The mapping as people read it, in the order of the file."""
+        told = []
+        if isinstance(self.type, TypeColumn):
+            told += [Described(self.type.column, "(type)", "", f"{said!r} is {meant}") for said, meant in self.type.values.items()]
+        for name, uses in self.columns.items():
+            for use in uses:
+                ready = next(found for each in self.types if (found := taking(name, use, self.table, each)))
+                beside = "".join(f"; {other} is {value}" for other, value in use.constants.items())
+                told.append(Described(name, use.field, ready.row.unit, ready.row.rule.says + beside))
+        told += [Described("(constant)", name, "", f"always {value}") for name, value in self.constants.items()]
+        told += [Described(name, "extensions", "", "kept as it is") for name in self.kept]
+        return (*told, *(Described(name, "", "", "not taken") for name in self.not_taken))
