@@ -16,13 +16,13 @@ from lxml import etree
 from producers.formats.asycuda_rows import KEPT, describe, mapping_of
 from producers.formats.mapping import Filled, Target, gather
 from producers.formats.reading import Conventions, Described, Part, Place, ReadDeclaration, Reading, Unread
-from producers.formats.xml import documents, elements_in, leaves_of
+from producers.formats.xml import Names, documents, elements_in, leaves_of
 from schemas import sad
 from schemas.codelists.transport_modes import FIXED_INSTALLATION
 from schemas.errors import ContentError
 from schemas.names import EventType
 from schemas.sad import Kind
-from schemas.sad.elements import ROOT, spelled
+from schemas.sad.elements import REPEATING, ROOT, spelled
 from schemas.sad.rules import REFERENCE, SUMMARY
 
 _TYPES = {
@@ -60,6 +60,9 @@ class Asycuda:
         return describe()
 
 
+_NAMES = Names(spelled, REPEATING)
+
+
 def _parts(stream: BinaryIO, conventions: Conventions) -> Iterator[Part]:
     nothing = True
     for document in documents(stream, _ROOTS):
@@ -73,7 +76,7 @@ def _read(document: etree._Element, conventions: Conventions) -> Part:
     kind, contradiction = _kind_of(document)
     mapping = mapping_of(kind or Kind.IMPORT)
     data = {"administration": conventions.administration} if conventions.administration else {}
-    leaves, root = leaves_of(document, mapping, data, spelled)
+    leaves, root = leaves_of(document, mapping, data, _NAMES)
     filled = mapping.fill(leaves, root, conventions)
     if not any(_says_goods(item) for item in root.of("items")):
         text = "no item of it says what goods it is about, neither by code nor in words: a blank form, or a part of one"
@@ -100,9 +103,10 @@ def _kind_of(document: etree._Element) -> tuple[Kind | None, str | None]:
             ("Identification", "Type", "Type_of_transit_document"),
         )
     )
-    if declared.startswith("T") or procedure == "8" or (transit and not declared):
+    typed = _TYPES_OF_FLOW.get(declared[:2])
+    if declared.startswith("T") or (typed is None and procedure == "8") or (transit and not declared):
         return Kind.TRANSIT, None
-    told = {_FLOWS.get(flow), _TYPES_OF_FLOW.get(declared[:2])} - {None}
+    told = {_FLOWS.get(flow), typed} - {None}
     if not told:
         told = {_PROCEDURES.get((_text_at(item, _PROCEDURE) or "")[:1]) for item in document.iterfind("{*}Item")} - {None}
     if len(told) == 1:
@@ -153,7 +157,8 @@ def _finish(filled: Filled, kind: Kind, conventions: Conventions) -> None:
         root.data["office_code"] = conventions.office
     _set_aside_what_contradicts(filled, len(items))
     gather(root)
-    if kept := _kept(filled, len(items)):
+    _order_containers(root)
+    if kept := _kept(filled):
         root.data.setdefault("extensions", {})["asycuda"] = kept
         filled.warn("values-kept", f"{len(kept):,} values that no field says are kept under extensions.asycuda", place=root.place)
 
@@ -235,31 +240,38 @@ def _registration(root: Target) -> None:
     else:
         root.data["registration_number"] = f"{notes.get('.serial', '')}{notes['.number']}"
         root.leaves["registration_number"] = root.leaves[".number"]
-    if day is not None:
-        root.data["registration_year"] = int(day[:4])
-    elif ".year" in notes:
+    if ".year" in notes:
         root.data["registration_year"] = notes[".year"]
-        return
-    root.drop(".year")
+    elif day is not None:
+        root.data["registration_year"] = int(day[:4])
 
 
 def _containers(root: Target, places: list[Target]) -> None:
     """Give each container to the declaration and to the item whose place in the file it tells."""
     numbers: list[str] = []
+    blocks: set[tuple[str, int]] = set()
     for block in root.of(".containers"):
-        if (number := block.data.get("number")) is None:
+        number, place = block.data.get("number"), block.data.get("item", 0)
+        if number is None or (number, place) in blocks:
             block.drop_all()
             continue
+        blocks.add((number, place))
         if number not in numbers:
             numbers.append(number)
-        place = block.data.get("item", 0)
         item = places[place - 1] if 0 < place <= len(places) and places[place - 1].data else None
         if item is None:
             block.drop("item")
-        elif number not in (mine := item.data.setdefault("container_numbers", [])):
-            mine.append(number)
+        else:
+            item.data.setdefault("container_numbers", []).append(number)
+            block.data["item"] = item.data["number"]
     if numbers:
         root.data["container_numbers"] = numbers
+
+
+def _order_containers(root: Target) -> None:
+    """Bring the containers into the order in which they are written, so that what is kept of each has its place there."""
+    order = {block: place for place, block in enumerate(sad.container_blocks(root.data))}
+    root.children.sort(key=lambda child: order.get((child.data.get("number", ""), child.data.get("item")), 0))
 
 
 def _guarantee(root: Target) -> None:
@@ -272,9 +284,9 @@ def _guarantee(root: Target) -> None:
     root.data["guarantee"] = {name: text for name, text in told.items() if text} | root.data.get("guarantee", {})
 
 
-def _kept(filled: Filled, items: int) -> dict[str, str]:
+def _kept(filled: Filled) -> dict[str, str]:
     """What no field says, without what only lays out the form and would be written the same again."""
-    layout = sad.layout(items)
+    layout = sad.layout(filled.root.data)
     return {path: text for path, text in filled.extensions.items() if layout.get(path) != text}
 
 

@@ -82,16 +82,19 @@ def documents(stream: BinaryIO, names: Collection[str]) -> Iterator[etree._Eleme
         yield Unread.of(error.problems)
 
 
-def leaves_of(
-    element: etree._Element, mapping: Mapping, data: dict[str, Any], spelled: Callable[[str], str] = str
-) -> tuple[list[Leaf], Target]:
-    """Gather every text of a document that says something, with the rows that take it; and the target that they fill.
+@dataclass(frozen=True, slots=True)
+class Names:
+    """How a mapping names elements: its spelling of what systems spell in several ways, and which are numbered even where there is one."""
 
-    `spelled` gives the mapping's own spelling of a name that systems spell in several ways.
-    """
+    spelled: Callable[[str], str] = str
+    numbered: frozenset[str] = frozenset()
+
+
+def leaves_of(element: etree._Element, mapping: Mapping, data: dict[str, Any], names: Names = Names()) -> tuple[list[Leaf], Target]:
+    """Gather every text of a document that says something, with the rows that take it; and the target that they fill."""
     root = Target(data, Place(None, element.sourceline))
     leaves: list[Leaf] = []
-    _Walk(leaves, spelled).down(element, "", mapping.root, root)
+    _Walk(leaves, names).down(element, "", mapping.root, root)
     return leaves, root
 
 
@@ -112,7 +115,7 @@ def local(tag: Any) -> str:
 @dataclass(frozen=True, slots=True)
 class _Walk:
     leaves: list[Leaf]
-    spelled: Callable[[str], str]
+    named: Names
 
     def down(self, element: etree._Element, path: str, step: Step, target: Target, told_by: str | None = None) -> None:
         for attribute, value in element.attrib.items():
@@ -124,7 +127,7 @@ class _Walk:
             if element.text and not element.text.isspace():
                 self.leaves.append(Leaf(Place(path, element.sourceline), element.text, step.rows, target))
             return
-        names = [self.spelled(local(child.tag)) for child in children]
+        names = [self.named.spelled(local(child.tag)) for child in children]
         repeated = Counter(names) if len(set(names)) < len(names) else {}
         seen: Counter[str] = Counter()
         for child, name in zip(children, names, strict=True):
@@ -133,7 +136,7 @@ class _Walk:
                 continue
             below, told_apart_by = _step_to(child, name, step, seen[name])
             shown = f"{path}/{name}" if path else name
-            if below.opens is not None or repeated.get(name, 0) > 1:
+            if below.opens is not None or repeated.get(name, 0) > 1 or name in self.named.numbered:
                 shown = f"{shown}[{seen[name]}]"
             into = target if below.opens is None else target.opened(below.opens, Place(shown, child.sourceline))
             self.down(child, shown, below, into, told_apart_by)

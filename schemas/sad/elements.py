@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-# One element a line, its parts indented beneath. `[]`: as many as there are, none when there is nothing to say. `?`: only when it has a
-# value. `#`: a number or a date, whose blank form is `<X/>`; that of a text is `<X><null/></X>`.
+# One element a line, its parts indented beneath. `[]`: as many as there are, none when there is nothing to say. `+`: the same, but one at
+# least. `?`: only when it, or a part of it, has a value. `#`: a number or a date, whose blank form is `<X/>`; that of a text is
+# `<X><null/></X>`.
 _TREE = """
 Export_release
   Date_of_exit #
@@ -20,8 +21,17 @@ Export_release
   Exit_reference
   Comments
 Assessment_notice
+  Item_tax_total [] #
   Registration_year ?
-Global_taxes #
+  Assessment_year ? #
+  Total_item_taxes ? #
+  Statement_number ?
+  Statement_date ? #
+  Statement_serial ?
+  Items_taxes ? #
+  Global_taxes ? #
+Global_taxes
+  Global_tax_item [] #
 Property
   Sad_flow
   Forms
@@ -71,6 +81,7 @@ Declarant
   Declarant_representative
   Reference
     Number
+    Year ? #
 General_information
   Country
     Country_first_destination
@@ -99,6 +110,7 @@ Transport
       Mode
     Inland_mode_of_transport
   Container_flag
+  Single_waybill_flag ?
   Delivery_terms
     Code
     Place
@@ -212,6 +224,24 @@ Container []
   Packages_type
   Packages_number #
   Packages_weight #
+Prev_decl []
+  Prev_decl_office_code
+  Prev_decl_reg_year #
+  Prev_decl_reg_serial
+  Prev_decl_reg_number #
+  Prev_decl_item_number #
+  Prev_decl_HS_code
+  Prev_decl_HS_prec
+  Prev_decl_country_origin
+  Prev_decl_number_packages #
+  Prev_decl_weight #
+  Prev_decl_supp_quantity #
+  Prev_decl_ref_value #
+  Prev_decl_current_item #
+  Prev_decl_number_packages_written_off #
+  Prev_decl_weight_written_off #
+  Prev_decl_supp_quantity_written_off #
+  Prev_decl_ref_value_written_off #
 Item []
   Attached_documents []
     Attached_document_code
@@ -219,6 +249,8 @@ Item []
     Attached_document_reference
     Attached_document_from_rule #
     Attached_document_date #
+  Suppliers_link []
+    Suppliers_link_code
   Packages
     Number_of_packages #
     Marks1_of_packages
@@ -240,7 +272,12 @@ Item []
     Extended_customs_procedure
     National_customs_procedure
     Quota_code
-    Supplementary_unit
+    Quota ?
+      QuotaCode
+      QuotaId
+      QuotaItem
+        ItmNbr
+    Supplementary_unit +
       Suppplementary_unit_code
       Suppplementary_unit_name
       Suppplementary_unit_quantity #
@@ -270,6 +307,13 @@ Item []
     Item_taxes_mode_of_payment
     Counter_of_normal_mode_of_payment #
     Displayed_item_taxes_amount #
+    Taxation_line []
+      Duty_tax_code
+      Duty_tax_Base #
+      Duty_tax_rate #
+      Duty_tax_amount #
+      Duty_tax_MP
+      Duty_tax_Type_of_calculation
   Valuation_item
     Weight_itm
       Gross_weight_itm #
@@ -315,17 +359,53 @@ Item []
       Currency_code
       Currency_name
       Currency_rate #
+    Market_valuer ?
+      Rate #
+      Currency_code
+      Currency_amount #
+      Basis_description
+      Basis_amount #
+  write_off_unit []
+    write_off_unit_code
+    write_off_unit_qty #
+Supplier_documents []
+  Invoice_supplier_name
+  Invoice_supplier_country
+  Invoice_supplier_city
+  Invoice_supplier_street
+  Invoice_supplier_telephone
+  Invoice_supplier_fax
+  Invoice_supplier_zip_code
+  Invoice_suppliert_email_address
+Suppliers_documents []
+  Suppliers_document_itmlink
+  Suppliers_document_code
+  Suppliers_document_name
+  Suppliers_document_country
+  Suppliers_document_city
+  Suppliers_document_street
+  Suppliers_document_telephone
+  Suppliers_document_fax
+  Suppliers_document_zip_code
+  Suppliers_document_invoice_nbr
+  Suppliers_document_invoice_amt
+  Suppliers_document_type_code
+  Suppliers_document_date #
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Element:
-    """One element: its name and path from the root (`Item[]/Packages/Number_of_packages`), its parts, and how it is written when blank."""
+    """One element: its name and path from the root (`Item[]/Packages/Number_of_packages`), its parts, and how it is written when blank.
+
+    Of those that repeat and are `always` there, the first one has the path of its name alone.
+    """
 
     name: str
     path: str
     parts: tuple[Element, ...]
     repeats: bool = False
+    always: bool = False
     optional: bool = False
     numeric: bool = False
 
@@ -336,7 +416,8 @@ def _parse(lines: list[str], depth: int, above: str) -> tuple[Element, ...]:
         name, *marks = lines.pop(0).split()
         path = f"{above}{name}{'[]' if '[]' in marks else ''}"
         parts = _parse(lines, depth + 1, f"{path}/")
-        elements.append(Element(name, path, parts, repeats="[]" in marks, optional="?" in marks, numeric="#" in marks))
+        repeats = not {"[]", "+"}.isdisjoint(marks)
+        elements.append(Element(name, path, parts, repeats, always="+" in marks, optional="?" in marks, numeric="#" in marks))
     return tuple(elements)
 
 
@@ -347,6 +428,16 @@ def _leaves(elements: tuple[Element, ...]) -> frozenset[str]:
 ROOT = "ASYCUDA"
 ELEMENTS = _parse(_TREE.strip().splitlines(), 0, "")
 LEAVES = _leaves(ELEMENTS)
+
+
+def _repeating(elements: tuple[Element, ...]) -> Iterator[str]:
+    for each in elements:
+        if each.repeats:
+            yield each.name
+        yield from _repeating(each.parts)
+
+
+REPEATING = frozenset(_repeating(ELEMENTS))  # no name of these stands for another element that does not repeat
 
 
 def _names(elements: tuple[Element, ...]) -> Iterator[str]:

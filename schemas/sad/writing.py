@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from math import ceil
 from typing import Any
 
@@ -11,6 +12,7 @@ from lxml import etree
 
 from schemas.declarations import Declaration, ExportDeclaration, ImportDeclaration, TransitDeclaration
 from schemas.sad.elements import ELEMENTS, ROOT, Element
+from schemas.sad.kept import NOTHING, Kept, kept_of
 from schemas.sad.rules import Spelling
 from schemas.sad.table import CONTAINER, CONTAINER_ITEM, CONTAINER_NUMBER, Kind, Row, rows_of
 
@@ -25,7 +27,18 @@ _ITEMS_OF_A_FORM = 3  # the first form shows one item, each further one three
 _NO_XML = re.compile("[\ufffe\uffff]")  # what else XML 1.0 cannot say, the data model does not let in
 
 _Cells = dict[str, str]  # path to text
-_Blocks = dict[str, list[tuple[_Cells, "_Blocks"]]]  # a repeated element's path to its blocks, each with what repeats in it
+
+
+@dataclass(slots=True)
+class _Block:
+    """What is written in one element of those that repeat, or in the whole form.
+
+    `blocks` are those that repeat in it, by path; `otherwise` is written where neither the data nor what was kept beside it says more.
+    """
+
+    cells: _Cells
+    blocks: dict[str, list[_Block]] = field(default_factory=dict)
+    otherwise: Mapping[str, str] = field(default_factory=dict)
 
 
 def write(declaration: Declaration, spelling: Spelling | None = None) -> bytes:
@@ -38,20 +51,62 @@ def write(declaration: Declaration, spelling: Spelling | None = None) -> bytes:
 
 
 def write_draft(kind: Kind, data: Mapping[str, Any], spelling: Spelling | None = None) -> bytes:
-    """Do the same with data that may lack what a declaration must have, such as its registration."""
+    """Do the same with data that may lack what a declaration must have, such as its registration.
+
+    What was kept beside the data when it was read from a SAD (`extensions.asycuda`) is written back where it stood.
+    """
     spelled = spelling or Spelling()
     items = [_gathered(item, index, data) for index, item in enumerate(data.get("items", []))]
-    header = {**layout(len(items)), **_cells(kind, "", {"kind": kind.value, "item_count": len(items) or None, **data}, spelled)}
-    blocks: _Blocks = {
-        CONTAINER: [(cells, {}) for cells in _containers(data)],
-        _ITEM: [_item_block(kind, item, spelled) for item in items],
-    }
-    root = etree.Element(ROOT)
-    _fill(root, ELEMENTS, header, blocks)
+    form = _Block(
+        _cells(kind, "", {"kind": kind.value, **data}, spelled),
+        {CONTAINER: list(_containers(data)), _ITEM: [_item_block(kind, item, spelled) for item in items]},
+        {path: text for path, text in layout(data).items() if not path.startswith("Item[")},
+    )
+    kept = kept_of(data.get("extensions", {}).get("asycuda"))
+    root = etree.Element(ROOT, kept.attributes)
+    _fill(root, ELEMENTS, form, kept)
     return bytes(etree.tostring(root, xml_declaration=True, encoding="UTF-8", standalone=False, pretty_print=True))
 
 
-def _gathered(item: dict[str, Any], index: int, data: Mapping[str, Any]) -> dict[str, Any]:
+def layout(data: Mapping[str, Any]) -> dict[str, str]:
+    """What is written although no field says it, as it only lays out the form or follows from its other parts; by path."""
+    items = data.get("items", [])
+    laid = {
+        "Property/Forms/Number_of_the_form": "1",
+        "Property/Forms/Total_number_of_forms": str(1 + ceil(max(len(items) - 1, 0) / _ITEMS_OF_A_FORM)),
+        "Property/Selected_page": "1",
+    }
+    if items:
+        laid["Property/Nbers/Total_number_of_items"] = str(len(items))
+    for index, item in enumerate(items):
+        if codes := _codes(_gathered(item, index, data)["documents"]):
+            laid[f"Item[{index + 1}]{_CODES}"] = codes
+    return laid
+
+
+_CODES = "/Tarification/Attached_doc_item"
+
+
+def _codes(documents: Iterable[Mapping[str, Any]]) -> str:
+    return " ".join(str(each.get("type_code")) for each in documents)
+
+
+def container_blocks(data: Mapping[str, Any]) -> Iterator[tuple[str, int | None]]:
+    """Give each container with the place of its item, from 1, in the order of writing: once for every item of it, or for none.
+
+    They follow the declaration's own list; those that only an item names come after it.
+    """
+    places: dict[str, list[int]] = {number: [] for number in data.get("container_numbers", [])}
+    for place, item in enumerate(data.get("items", []), start=1):
+        for number in item.get("container_numbers", []):
+            places.setdefault(number, []).append(place)
+    for number, found in places.items():
+        if not found:
+            yield number, None
+        yield from ((number, place) for place in found)
+
+
+def _gathered(item: Mapping[str, Any], index: int, data: Mapping[str, Any]) -> dict[str, Any]:
     """Give the item with what belongs to it elsewhere: its extensions, and for the first one what the header has and a SAD has not."""
     kept = data.get("extensions", {}).get("items")
     mine = kept.get(str(item["number"])) if isinstance(kept, dict) else None
@@ -59,12 +114,15 @@ def _gathered(item: dict[str, Any], index: int, data: Mapping[str, Any]) -> dict
     return {**item, **whole, "extensions": {"items": mine if isinstance(mine, dict) else {}}}
 
 
-def _item_block(kind: Kind, item: dict[str, Any], spelling: Spelling) -> tuple[_Cells, _Blocks]:
-    cells = _cells(kind, _ITEM, item, spelling)
-    documents = [_cells(kind, _DOCUMENT, document, spelling) for document in item["documents"]]
-    if documents:
-        cells[f"{_ITEM}/Tarification/Attached_doc_item"] = " ".join(each[f"{_DOCUMENT}/Attached_document_code"] for each in documents)
-    return cells, {_DOCUMENT: [(document, {}) for document in documents]}
+def _item_block(kind: Kind, item: dict[str, Any], spelling: Spelling) -> _Block:
+    documents = [_Block(_cells(kind, _DOCUMENT, document, spelling)) for document in item["documents"]]
+    codes = " ".join(each.cells[f"{_DOCUMENT}/Attached_document_code"] for each in documents)
+    return _Block(_cells(kind, _ITEM, item, spelling), {_DOCUMENT: documents}, {f"{_ITEM}{_CODES}": codes} if codes else {})
+
+
+def _containers(data: Mapping[str, Any]) -> Iterator[_Block]:
+    for number, place in container_blocks(data):
+        yield _Block({CONTAINER_NUMBER: number} if place is None else {CONTAINER_ITEM: str(place), CONTAINER_NUMBER: number})
 
 
 def _cells(kind: Kind, group: str, data: Mapping[str, Any], spelling: Spelling) -> _Cells:
@@ -85,36 +143,29 @@ def _value(row: Row, name: str, data: Mapping[str, Any]) -> Any:
     return value if isinstance(value, str) else None  # another source's extension of that name is not ours
 
 
-def _containers(data: Mapping[str, Any]) -> Iterator[_Cells]:
-    told = set()
-    for place, item in enumerate(data.get("items", []), start=1):
-        for number in item.get("container_numbers", []):
-            told.add(number)
-            yield {CONTAINER_ITEM: str(place), CONTAINER_NUMBER: number}
-    yield from ({CONTAINER_NUMBER: number} for number in data.get("container_numbers", []) if number not in told)
-
-
-def layout(items: int) -> Mapping[str, str]:
-    """What only lays out the form, for so many items, by path."""
-    return {
-        "Property/Forms/Number_of_the_form": "1",
-        "Property/Forms/Total_number_of_forms": str(1 + ceil(max(items - 1, 0) / _ITEMS_OF_A_FORM)),
-        "Property/Selected_page": "1",
-    }
-
-
-def _fill(parent: Any, elements: Iterable[Element], cells: _Cells, blocks: _Blocks) -> None:
+def _fill(parent: Any, elements: Iterable[Element], block: _Block, kept: Kept) -> None:
     for element in elements:
-        if element.repeats:
-            for inner, nested in blocks.get(element.path, []):
-                _fill(etree.SubElement(parent, element.name), element.parts, inner, nested)
-        elif element.parts:
-            _fill(etree.SubElement(parent, element.name), element.parts, cells, blocks)
-        elif (text := cells.get(element.path)) is not None or not element.optional:
-            _write_leaf(etree.SubElement(parent, element.name), text, element)
+        known = kept.parts.get(element.name, {})
+        if not element.repeats:
+            _write(parent, element, block, known.get(1, NOTHING))
+        elif element.always:
+            for place in range(1, max(1, kept.last(element.name)) + 1):
+                _write(parent, element, block if place == 1 else _Block({}), known.get(place, NOTHING))
+        else:
+            blocks = block.blocks.get(element.path, [])
+            for place in range(1, max(len(blocks), kept.last(element.name, len(blocks))) + 1):
+                _write(parent, element, blocks[place - 1] if place <= len(blocks) else _Block({}), known.get(place, NOTHING))
 
 
-def _write_leaf(leaf: Any, text: str | None, element: Element) -> None:
+def _write(parent: Any, element: Element, block: _Block, kept: Kept) -> None:
+    if element.parts:
+        if kept is not NOTHING or not element.optional:
+            _fill(etree.SubElement(parent, element.name, kept.attributes), element.parts, block, kept)
+        return
+    text = block.cells.get(element.path) or kept.text or block.otherwise.get(element.path)
+    if text is None and element.optional and kept is NOTHING:
+        return
+    leaf = etree.SubElement(parent, element.name, kept.attributes)
     if text is not None:
         leaf.text = _NO_XML.sub("�", text)
     elif not element.numeric:
