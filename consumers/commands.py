@@ -18,6 +18,7 @@ from consumers import migrations
 from consumers.clock import now_utc
 from consumers.database import open_engine
 from consumers.house import house_of, run_house
+from consumers.loaders.following.commands import commands as follow_commands
 from consumers.loaders.record.tables import declaration_item
 from consumers.operations import reading
 from consumers.purposes import stated_purposes
@@ -26,6 +27,7 @@ from consumers.reading import Record, note_reading, record_for
 commands = typer.Typer(no_args_is_help=True, help="The customs house: receive, load and answer.")
 database = typer.Typer(no_args_is_help=True, help="The house's database: its tables and their revisions.")
 commands.add_typer(database, name="database")
+commands.add_typer(follow_commands, name="follow")
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 

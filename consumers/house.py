@@ -22,6 +22,7 @@ from broker.trust.sealing import DecryptionKeys
 from consumers.clock import Clock, HouseClock, begin_clock, now_utc
 from consumers.control import ControlWorker, expectations
 from consumers.database import open_engine
+from consumers.loaders.following.worker import follower_workers
 from consumers.migrations import make_ready
 from consumers.patience import patiently
 from consumers.pipeline import Pipeline
@@ -61,6 +62,7 @@ def run_house(settings: Settings, stop: threading.Event, *, trust_clock: bool = 
         fresh = Freshness(trust, signer.identity, house, lambda renewed: _sign_with(renewed, signer, brokers), [teller.look])
         workers["trust"] = lambda: fresh.run(stop)
         workers["expiries"] = lambda: ExpiryWatch(lambda now: of_house(settings, house, trust, now)).run(stop)
+        workers.update(follower_workers(settings, engine, stop, DecryptionKeys.load(house)))
         if settings.retention.archive is not None:
             workers["retention"] = lambda: look_each_hour(lambda: prune_house(settings, engine), stop)
         supervise(workers, stop)

@@ -21,6 +21,7 @@ from consumers.closing import covering
 from consumers.closing_observing import observe_closings
 from consumers.database import is_away, open_engine
 from consumers.holes import observe_holes
+from consumers.loaders.following.observing import observe_followers
 from consumers.loaders.record.tables import declaration
 from consumers.review.observing import observe_held, observe_orders, observe_parked, steps_of_orders, trail_of_house
 from consumers.tables import held, inbox, parked, parked_event, withdrawal
@@ -76,6 +77,7 @@ def observe(settings: Settings) -> Iterator[Reading]:
             *observe_orders(connection, subject, now),
             *observe_holes(connection, subject),
             *_clocks(connection, settings, datetime.now(UTC)),
+            *observe_followers(connection, settings, now),
             *observe_closings(connection, settings.closing.every_seconds, now),
         ]
     yield from found

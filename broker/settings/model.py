@@ -5,39 +5,25 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import Field, model_validator
 
+from broker.settings.followers import AnyFollower
 from broker.settings.sources import FatesBack, HttpIntake
 from broker.settings.table import Table
+from broker.settings.words import CodeTable, DatabaseUrl, Purpose, StreamType, UnitName
 from schemas.limits import BODY_BYTES
-from schemas.names import HOUSE, STREAM_TYPES, EventType, Party
+from schemas.names import HOUSE, EventType, Party
 
 Country = Annotated[str, Field(pattern=r"^[a-z]{2}$", description="ISO 3166-1 alpha-2 in lower case, such as tj")]
-UnitName = Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=40)]
 Port = Annotated[int, Field(ge=1, le=65535, strict=True)]  # strict: neither "5671" nor true is a port
 Host = Annotated[str, Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$|^[0-9A-Fa-f:]+$", description="a host name or IP address")]
-DatabaseUrl = Annotated[
-    str, Field(pattern=r"^(sqlite:///.|postgresql(\+psycopg)?://)", description="sqlite:///… or postgresql+psycopg://…")
-]
 
-CodeTable = Literal[
-    "countries", "currencies", "documents", "incoterms", "offices", "package-kinds", "procedures", "transport-modes", "units"
-]
 LINK_USER = r"^link-[a-z]{2}(-[a-z0-9]+)*$"
 CRL_GRACE_DAYS = 7
 CrlGraceDays = Annotated[
     int,
     Field(strict=True, ge=0, le=365, description="how many days past its nextUpdate a CRL is still believed; then its units are parked"),
 ]
-
-
-def _in_stream(event_type: EventType) -> EventType:
-    if event_type not in STREAM_TYPES:
-        raise ValueError("only declarations and crossing events can be released and loaded; control events always travel")
-    return event_type
-
-
-StreamType = Annotated[EventType, AfterValidator(_in_stream)]
 
 
 class KeyPair(Table):
@@ -66,9 +52,6 @@ class BrokerSettings(Table):
     management: Management
 
 
-Purpose = Annotated[str, Field(pattern=r"^[a-z0-9-]{1,64}$", description="such as customs-control")]
-
-
 class ConsumerSettings(Table):
     """One consumer of the house: its queue, the types it takes, and the module that defines it with `@consumer`."""
 
@@ -85,6 +68,7 @@ class House(KeyPair):
 
     database: DatabaseUrl
     consumers: tuple[ConsumerSettings, ...] = ()
+    followers: tuple[AnyFollower, ...] = Field(default=(), description="what carries loaded declarations on into the national system")
     encryption: tuple[KeyPair, ...] = Field(default=(), description="the keys that partners encrypt to: the current one, and older ones")
     backup_horizon_days: int = Field(
         strict=True,
@@ -275,6 +259,10 @@ class Settings(Table):
         for queue in queues:
             if queues.count(queue) > 1:
                 raise ValueError(f"house.consumers: two consumers share the queue {queue!r}; each needs its own")
+        names = [follower.name for follower in self.house.followers] if self.house else []
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"house.followers: two followers are called {name!r}; by its name each knows what it has done")
         for country in self.lanes:
             place = "home" if country == self.country else f"partners.{country}"
             types = [release.type for release in self.releases_to(country)]
