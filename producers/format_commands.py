@@ -9,7 +9,8 @@ import typer
 
 from broker.operations.output import JsonOption, print_json, print_table
 from producers.formats.columns_files import load_columns
-from producers.formats.reading import TableFormat, WritableFormat
+from producers.formats.proposing import propose
+from producers.formats.reading import HEAD_BYTES, TableFormat, WritableFormat
 from producers.formats.registry import format_named, load_formats
 from schemas.errors import UsageError
 
@@ -47,3 +48,20 @@ def describe(
         print_json([{"source": row.source, "field": row.field, "unit": row.unit, "rule": row.rule} for row in rows])
     else:
         print_table(("source", "field", "unit", "rule"), [(row.source, row.field, row.unit, row.rule) for row in rows])
+
+
+@commands.command("columns")
+def propose_columns(file: Annotated[Path, typer.Argument(help="A CSV or Excel file.", show_default=False)]) -> None:
+    """Propose a mapping file from a table's header, for you to read over: columns whose names are known are given their fields.
+
+    It is printed as TOML, and is not taken before its line 'proposal = true' is removed.
+    """
+    try:
+        with file.open("rb") as stream:
+            head = stream.read(HEAD_BYTES)
+            tables = [one for one in load_formats() if isinstance(one, TableFormat) and one.may_be(head)]
+            if not tables:
+                raise UsageError("columns-needless", "neither a CSV nor an Excel file", field=str(file))
+            typer.echo(propose(tables[0].header(stream)), nl=False)
+    except OSError as error:
+        raise UsageError("file-unreadable", f"the file cannot be read: {error.strerror}", field=str(file)) from None

@@ -53,15 +53,14 @@ class CsvFiles:
             return Reading(iter((Unread.of(ContentError("columns-missing", text + hint).problems),)), tells_its_end=False)
         return Reading(_parts(stream, columns, conventions), tells_its_end=False)
 
-    def header(self, stream: BinaryIO) -> tuple[list[str], list[str]]:
-        """Give the names in the first row, and the cells of the next, by the likeliest delimiter; ContentError where it is no table."""
+    def header(self, stream: BinaryIO) -> list[str]:
+        """Give the names in the first row, by the delimiter that parts it into most; ContentError where there is none."""
         begun, _ = _begin(_lines(stream, None), HEADER_LINES)
-        tables = [list(islice(_rows(iter(begun), delimiter), 2)) for delimiter in DELIMITERS]
-        best = max(tables, key=lambda rows: len(rows[0].cells) if rows and isinstance(rows[0], _Row) else 0)
-        rows = [row.cells for row in best if isinstance(row, _Row)]
-        if not rows:
-            raise ContentError("file-empty", "there is no row in it")
-        return rows[0], (rows[1] if len(rows) > 1 else [])
+        rows = [next(_rows(iter(begun), delimiter), None) for delimiter in DELIMITERS]
+        headers = [row.cells for row in rows if isinstance(row, _Row)]
+        if not headers:
+            raise ContentError("header-missing", "there is no row that could be a header; text that is not UTF-8 is saved as UTF-8 first")
+        return max(headers, key=len)
 
     def describe(self) -> tuple[Described, ...]:
         """Every field that a column may fill."""

@@ -171,5 +171,5 @@ class TableFormat(Format, Protocol):
     def may_be(self, head: bytes) -> bool:
         """Whether a file that no format recognises was meant for this one, where its source has a mapping file."""
 
-    def header(self, stream: BinaryIO) -> tuple[list[str], list[str]]:
-        """Give the names in a table's first row, and the cells of the next; ContentError where it is no table."""
+    def header(self, stream: BinaryIO) -> list[str]:
+        """Give the names in a table's first row; ContentError where there is none."""
