@@ -73,7 +73,6 @@ _ENTRIES: tuple[str | Entry, ...] = (
     Entry("document-incomplete", "a warning: an attached document without code or reference; kept under extensions", Actor.SENDER),
     Entry("format-cannot-say", "what the format to write has no document for", Actor.OPERATOR),
     Entry("time-zone-unknown", "a warning: a time without an offset and no time_zone of its source; kept under extensions", Actor.OPERATOR),
-    Entry("texts-kept", "a warning: what no field says; kept under extensions", Actor.NOBODY),
     Entry("values-differ", "a warning: values that contradict each other, where one is said; kept under extensions", Actor.SENDER),
     Entry("values-beyond", "a warning: longer, or more, than is exchanged; kept under extensions", Actor.SENDER),
     Entry("item-number-odd", "a warning: item numbers do not rise and are not unique: the places of the items are taken", Actor.SENDER),

@@ -5,16 +5,39 @@ For messages whose own structure was checked: they are valid where they come fro
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from decimal import Decimal
+from typing import Any
 
-from producers.formats.mapping import Filled, Target
+from producers.formats.mapping import Filled, Target, within
 from schemas.codelists.transport_modes import FIXED_INSTALLATION
 from schemas.limits import ITEMS
 
-DOCUMENTS = 99  # of a declaration or an item (schemas.declarations)
-_LISTS = {"documents": DOCUMENTS, "previous_documents": DOCUMENTS}
-_LONGEST = {"correction_reason": 500, "reason": 500, "local_reference": 60, "exporter_name": 300, "consignee_name": 300}
-_MOST = {"vehicle_ids": 50, "inland_vehicle_ids": 50, "container_numbers": 999, "seal_numbers": 999, "transit_offices": 9}
+_DOCUMENTS = {"documents": 99, "previous_documents": 99}  # the bounds of schemas.declarations and schemas.crossing
+_LONGEST = {
+    "correction_reason": 500,
+    "reason": 500,
+    "local_reference": 60,
+    "exporter_name": 300,
+    "consignee_name": 300,
+    "principal_name": 300,
+}
+_MOST = {
+    "vehicle_ids": 50,
+    "inland_vehicle_ids": 50,
+    "container_numbers": 99,
+    "seal_numbers": 999,
+    "transit_offices": 9,
+    "vehicle.plates": 9,
+    "vehicle.container_numbers": 20,
+    "vehicle.seal_numbers": 99,
+}
+_MOST_OF_DECLARATION = {"container_numbers": 999}
+_NEEDLESS = {
+    "border_transport_mode": ("vehicle_ids", "vehicle_nationality"),
+    "inland_transport_mode": ("inland_vehicle_ids",),
+    "vehicle.transport_mode": ("vehicle.plates", "vehicle.nationality"),
+}
 
 
 def make_agree(filled: Filled) -> None:
@@ -22,51 +45,64 @@ def make_agree(filled: Filled) -> None:
     root = filled.root
     items = root.of("items")
     _number(items, filled)
-    for target in (root, *items):
-        _trim(target, filled)
-        _agree_on_mass(target, filled)
+    _trim(root, filled, _MOST | _MOST_OF_DECLARATION)
+    for item in items:
+        _trim(item, filled, _MOST)
+        _agree_on_mass(item, filled)
     if items and root.data.get("item_count", len(items)) != len(items):
-        filled.set_aside(root, "item_count", "values-differ", f"not the number of items, which is {len(items)}")
-    for mode, said in (
-        ("border_transport_mode", ("vehicle_ids", "vehicle_nationality")),
-        ("inland_transport_mode", ("inland_vehicle_ids",)),
-    ):
-        if root.data.get(mode) == FIXED_INSTALLATION:
-            for name in said:
-                if name in root.data:
-                    filled.set_aside(root, name, "values-differ", "a power line or pipeline has no vehicle")
+        filled.set_aside(root, "item_count", "count-differs", f"not the number of items, which is {len(items)}")
+    for mode, said in _NEEDLESS.items():
+        for name in said if value_of(root, mode) == FIXED_INSTALLATION else ():
+            if value_of(root, name):
+                filled.set_aside(root, name, "vehicle-odd", "a power line or pipeline has no vehicle")
+
+
+def value_of(target: Target, name: str) -> Any:
+    """The value of a field by its dotted name; None where it is not there."""
+    value: Any = target.data
+    for step in name.split("."):
+        value = value.get(step) if isinstance(value, dict) else None
+    return value
+
+
+def agree_on_party(filled: Filled, number: str, name: str) -> None:
+    """The number of one party is not set beside the name of another: then the name is set aside."""
+    leaves = filled.root.leaves
+    if number in leaves and name in leaves and len({within(leaves[each][0]) for each in (number, name)}) > 1:
+        filled.set_aside(filled.root, name, "values-differ", "of another party than the number beside it")
 
 
 def _number(items: list[Target], filled: Filled) -> None:
-    """Item numbers rise from 1 and are unique: where those of the document do not, the places of the items are their numbers."""
+    """Item numbers rise from 1 and are unique: where those of the document are not, the places of the items are their numbers."""
     numbers = [item.data.get("number", 0) for item in items]
-    if numbers == sorted(set(numbers)) and all(1 <= number <= ITEMS for number in numbers):
+    if len(set(numbers)) == len(numbers) and all(1 <= number <= ITEMS for number in numbers):
+        filled.root.children.sort(key=lambda child: child.data.get("number", 0) if child.list_name == "items" else 0)
         return
     for place, item in enumerate(items, 1):
         if item.data.get("number") != place:
             if "number" in item.data:
-                filled.set_aside(item, "number", "item-number-odd", "item numbers rise and are unique: its place in the document is taken")
+                filled.set_aside(item, "number", "item-number-odd", "item numbers are unique, from 1: its place in the document is taken")
             item.data["number"] = place
 
 
-def _trim(target: Target, filled: Filled) -> None:
-    for list_name, most in _LISTS.items():
+def _trim(target: Target, filled: Filled, most: Mapping[str, int]) -> None:
+    for list_name, documents in _DOCUMENTS.items():
         for count, document in enumerate(target.of(list_name), 1):
             whole = {"type_code", "reference"} <= document.data.keys()
-            if whole and count <= most:
+            if whole and count <= documents:
                 continue
-            text = f"more than {most} documents" if whole else "a document without its type or its reference"
-            for name in list(document.data):
-                filled.set_aside(document, name, "document-incomplete", text)
+            code = "values-beyond" if whole else "document-incomplete"
+            filled.warn(code, f"more than {documents}" if whole else "without its type or its reference", place=document.place)
+            document.drop_all()
     for name, longest in _LONGEST.items():
         if len(target.data.get(name, "")) > longest:
             filled.set_aside(target, name, "values-beyond", f"longer than {longest} characters")
-    for name, most in _MOST.items():
-        if len(target.data.get(name, ())) > most:
-            filled.set_aside(target, name, "values-beyond", f"more than {most}")
+    for name, values in most.items():
+        if len(value_of(target, name) or ()) > values:
+            filled.set_aside(target, name, "values-beyond", f"more than {values}")
 
 
 def _agree_on_mass(target: Target, filled: Filled) -> None:
     net, gross = target.data.get("net_mass_kg"), target.data.get("gross_mass_kg")
     if net is not None and gross is not None and Decimal(net) > Decimal(gross):
-        filled.set_aside(target, "net_mass_kg", "values-differ", f"the net mass is above the gross mass, {gross} kg")
+        filled.set_aside(target, "net_mass_kg", "net-above-gross", f"the net mass is above the gross mass, {gross} kg")

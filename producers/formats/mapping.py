@@ -159,6 +159,8 @@ class Target:
         for step in above:
             part = part.get(step, {})
         part.pop(last, None)
+        if above and not part:
+            self.data.pop(above[0], None)
 
     def drop_all(self) -> None:
         """Do so with everything of it and beneath it."""
@@ -301,7 +303,7 @@ def _set(leaf: Leaf, row: Row, steps: tuple[str, ...], value: Any, filled: Fille
         part.setdefault(last[:-2], []).extend(value if row.rule.several else [value])
     elif last not in part:
         part[last] = value
-    elif row.again == "join" or (row.joins and _within(before[0]) == _within(leaf)):
+    elif row.again == "join" or (row.joins and within(before[0]) == within(leaf)):
         part[last] += value
     elif row.again == "sum":
         part[last] = value + part[last] if isinstance(value, int) else format(Decimal(value) + Decimal(part[last]), "f")
@@ -315,7 +317,8 @@ def _set(leaf: Leaf, row: Row, steps: tuple[str, ...], value: Any, filled: Fille
     return True
 
 
-def _within(leaf: Leaf) -> str:
+def within(leaf: Leaf) -> str:
+    """The path of the element that holds a text's own."""
     return (leaf.place.path or "").rpartition("/")[0]
 
 
@@ -324,9 +327,7 @@ def _name(leaf: Leaf, steps: tuple[str, ...]) -> str:
 
 
 def gather(target: Target) -> None:
-    """Put the elements of lists into their lists; what says nothing is left out. The last step, when each is as it shall be."""
-    for name in [name for name, value in target.data.items() if value in ({}, [])]:
-        del target.data[name]
+    """Put the elements of lists into their lists; those that say nothing are left out. The last step, when each is as it shall be."""
     for child in target.children:
         gather(child)
         if child.data and not child.list_name.startswith("."):

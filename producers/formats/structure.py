@@ -136,7 +136,9 @@ def _faults_of_order(
         if order[name] < reached:
             yield _fault("element-misplaced", f"{name} stands before {declared.children[reached].name}", shown, child)
         elif of.most is not None and counts[name] > of.most:
-            yield _fault("element-misplaced", f"{name} may stand here no more than {of.most} times", shown, child)
+            yield _fault(
+                "element-misplaced", f"{name} may stand here {'once' if of.most == 1 else f'{of.most} times'}, no more", shown, child
+            )
         reached = max(reached, order[name])
         yield from _faults(child, of, shown, namespaces)
     for name in missing:

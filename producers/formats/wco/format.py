@@ -9,7 +9,7 @@ from typing import BinaryIO
 from lxml import etree
 
 from producers.formats import xml
-from producers.formats.agreeing import make_agree
+from producers.formats.agreeing import agree_on_party, make_agree
 from producers.formats.mapping import Filled
 from producers.formats.message import Message, name_source, read_message
 from producers.formats.mrn import flow_of
@@ -114,7 +114,7 @@ def _finish(filled: Filled, conventions: Conventions, named: frozenset[str]) -> 
         data.pop("declaration_type")  # message_function says it
     if function is not MessageFunction.ORIGINAL:
         data["message_function"] = function.value
-    _one_consignee(filled)
+    agree_on_party(filled, "consignee_id", "consignee_name")
     name_source(filled, conventions)
     make_agree(filled)
     flow = _flow(filled, kind, named)
@@ -142,17 +142,12 @@ def _flow(filled: Filled, kind: str, named: frozenset[str]) -> str | None:
     )
 
 
-def _one_consignee(filled: Filled) -> None:
-    """Importer and consignee may be two: the number of one is not set beside the name of the other."""
-    places = [filled.root.place_of(f"consignee_{part}").path for part in ("id", "name") if f"consignee_{part}" in filled.root.data]
-    if len({(path or "").rpartition("/")[0] for path in places}) > 1:
-        filled.set_aside(filled.root, "consignee_name", "values-differ", "of another party than the number beside it")
-
-
 def _finish_presentation(filled: Filled, conventions: Conventions) -> str:
     data = filled.root.data
     data["kind"] = CrossingKind.PRESENTED.value
+    data.setdefault("vehicle", {})
     name_source(filled, conventions)
+    make_agree(filled)
     return EventType.CROSSING_EVENT
 
 

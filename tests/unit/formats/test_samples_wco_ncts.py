@@ -24,7 +24,7 @@ def _expected() -> list[tuple[str, str, set[str | None]]]:
     if not SAMPLES.is_dir():
         return []
     with (SAMPLES / "VALIDITY.csv").open(newline="") as stream:
-        rows = [row for row in csv.DictReader(stream) if row["file"].startswith(("wco_",))]
+        rows = [row for row in csv.DictReader(stream) if row["file"].startswith(("wco_", "ncts_p5/"))]
     return [(row["file"], *_outcome(row)) for row in rows]
 
 
@@ -56,7 +56,7 @@ def test_a_real_file_gets_the_right_outcome_for_the_right_reason(file: str, outc
 
 @needs_samples
 def test_every_real_file_of_these_kinds_is_tried() -> None:
-    folders = ("wco_dec", "wco_dec_malformed", "wco_res_notification")
+    folders = ("wco_dec", "wco_dec_malformed", "wco_res_notification", "ncts_p5")
     there = {str(path.relative_to(SAMPLES)) for folder in folders for path in (SAMPLES / folder).iterdir()}
 
     assert there == {file for file, *_ in EXPECTED}
