@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
-from broker.settings.model import CodeTable, StreamType
+from broker.settings.words import CodeTable, StreamType
 from producers.formats.cells import Path, Taking, constant_of, taking
 from producers.formats.fields import fields_of
 from producers.formats.reading import Conventions, Described
