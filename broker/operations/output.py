@@ -50,8 +50,8 @@ def print_json(document: object) -> None:
     typer.echo(json.dumps(document, ensure_ascii=False, indent=2, default=str))
 
 
-def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: str | None = None) -> None:
-    """Print a table to standard output. Cells are shown as they are: square brackets in them are no markup."""
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: str | None = None, stderr: bool = False) -> None:
+    """Print a table to standard output, or standard error. Cells are shown as they are: square brackets in them are no markup."""
     from rich.markup import escape  # noqa: PLC0415  costs 50 ms, which `panj --help` need not pay
     from rich.table import Table  # noqa: PLC0415  as above
 
@@ -60,4 +60,4 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, tit
         table.add_column(column, overflow="fold")
     for row in rows:
         table.add_row(*(escape("" if cell is None else str(cell)) for cell in row))
-    console().print(table)
+    console(stderr=stderr).print(table)

@@ -48,12 +48,15 @@ class Asycuda:
         """Read every SAD of a file, each with all of its items; blank forms and what is no SAD come as `Unread`."""
         return Reading(_parts(stream, conventions), tells_its_end=True)
 
-    def write(self, event_type: str, data: dict[str, Any]) -> bytes:
-        """Write a declaration, whole or a draft; ContentError `format-cannot-say` for crossing events, which a SAD does not know."""
+    def write(self, event_type: str, data: dict[str, Any], conventions: Conventions) -> bytes:
+        """Write a declaration, whole or a draft, with dates and local codes as the system has them that takes it.
+
+        ContentError `format-cannot-say` for crossing events, which a SAD does not know.
+        """
         kind = next((kind for kind, known in _TYPES.items() if known == event_type), None)
         if kind is None:
             raise ContentError("format-cannot-say", "a SAD is a declaration, and no crossing event", field="type", value=event_type)
-        return sad.write_draft(kind, data)
+        return sad.write_draft(kind, data, sad.Spelling(sad.DateOrder(conventions.date_order or "mdy"), conventions.codes))
 
     def describe(self) -> tuple[Described, ...]:
         """The table of the SAD, and what stands beside it."""
@@ -160,7 +163,8 @@ def _finish(filled: Filled, kind: Kind, conventions: Conventions) -> None:
     _order_containers(root)
     if kept := _kept(filled):
         root.data.setdefault("extensions", {})["asycuda"] = kept
-        filled.warn("values-kept", f"{len(kept):,} values that no field says are kept under extensions.asycuda", place=root.place)
+        text = "values that no field says are kept under extensions.asycuda"
+        filled.warn("values-kept", f"{len(kept):,} {text}", value=len(kept), place=root.place)
 
 
 def _set_aside_what_contradicts(filled: Filled, items: int) -> None:

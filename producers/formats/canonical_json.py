@@ -41,7 +41,7 @@ class CanonicalJson:
             return Reading(_lines(first, number, second, lines), tells_its_end=False)
         return Reading(iter((_whole(first + second, stream),)), tells_its_end=True)
 
-    def write(self, event_type: str, data: dict[str, Any]) -> bytes:
+    def write(self, event_type: str, data: dict[str, Any], conventions: Conventions) -> bytes:
         """One object, indented."""
         return json.dumps({"type": event_type, "declaration": data}, ensure_ascii=False, indent=2).encode() + b"\n"
 

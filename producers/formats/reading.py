@@ -160,8 +160,11 @@ class WritableFormat(Format, Protocol):
     def ending(self) -> str:
         """How names of its files end, such as `.xml`."""
 
-    def write(self, event_type: str, data: dict[str, Any]) -> bytes:
-        """Write one declaration, whole or a draft; ContentError `format-cannot-say` where the format has no such document."""
+    def write(self, event_type: str, data: dict[str, Any], conventions: Conventions) -> bytes:
+        """Write one declaration, whole or a draft, as the system with these conventions takes it.
+
+        ContentError `format-cannot-say` where the format has no such document.
+        """
 
 
 @runtime_checkable

@@ -21,7 +21,7 @@ OURS = Conventions("tj", date_order="mdy")  # as they are written
 
 def again(event_type: str, data: dict[str, Any], conventions: Conventions = OURS) -> ReadDeclaration:
     """What a declaration is after it was written as a SAD and read again."""
-    (part,) = FORMAT.read(io.BytesIO(FORMAT.write(event_type, data)), conventions).parts
+    (part,) = FORMAT.read(io.BytesIO(FORMAT.write(event_type, data, conventions)), conventions).parts
     assert isinstance(part, ReadDeclaration), part
     return part
 
@@ -57,7 +57,7 @@ def test_our_own_examples_come_back_but_for_what_a_sad_has_no_element_for(name: 
 
 def test_a_crossing_event_is_no_sad() -> None:
     with pytest.raises(ContentError) as raised:
-        FORMAT.write("customs.crossing-event.v1", {})
+        FORMAT.write("customs.crossing-event.v1", {}, OURS)
     assert raised.value.problems[0].code == "format-cannot-say"
 
 
