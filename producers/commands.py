@@ -25,6 +25,7 @@ from producers.restoring import restore
 from producers.sending import Sent, check_files, exit_code, parts_of_files, send_files
 from producers.standing import status
 from producers.tokens import token
+from producers.views import reread
 from producers.withdrawal import withdraw
 
 commands = typer.Typer(name="post", help="The border post: run its daemon, send files, check its settings.", no_args_is_help=True)
@@ -96,6 +97,7 @@ def check(config: ConfigOption, post: PostOption = None, as_json: JsonOption = F
 
 
 commands.command("recover")(recover)
+commands.command("reread")(reread)
 commands.command("restore")(restore)
 commands.command("withdraw")(withdraw)
 commands.command("status")(status)

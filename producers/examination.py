@@ -19,6 +19,7 @@ from producers.life import examine_outbox
 from producers.post import identity_of
 from producers.sources.http.service import tls_of
 from producers.sources.http.tokens import read_tokens
+from producers.views import look_at
 from schemas.errors import PanjError, SettingsError, UnavailableError
 
 BROKER_SECONDS = 5.0
@@ -49,6 +50,8 @@ def examine(settings: Settings, name: str) -> Iterator[Finding]:
     yield _finding("watched directory", lambda: _directory(settings, name))
     if settings.posts[name].http is not None:
         yield _finding("HTTP intake", lambda: _http(settings, name))
+    for source in settings.posts[name].views:
+        yield _finding(f"view {source.name}", lambda source=source: look_at(source))  # type: ignore[misc]
     if settings.posts[name].fates is not None:
         yield _finding("fates told back", lambda: _fates(settings, name))
     for lane in settings.lanes:

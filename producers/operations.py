@@ -14,6 +14,7 @@ from producers.fates.standing import of_fates
 from producers.marker import Marker
 from producers.sources.files import found_files
 from producers.sources.shelves import REASON, REJECTED
+from producers.sources.view.standing import of_views
 
 WAITING_SECONDS = 300.0  # a file that lies there longer is not being taken
 
@@ -31,20 +32,25 @@ def observe_directory(settings: Settings, name: str) -> Iterator[Reading]:
     if marker is not None and marker.lost:
         advice = f'put {marker.outbox} back from where it went, or run "panj post recover --post {name}" where it is gone for good'
         yield Reading(unit, "outbox", "lost", attention=Attention.ACT, advice=advice)
-    if settings.posts[name].fates is not None and database_exists(settings.posts[name].outbox):
-        yield from _fates(settings, name)
+    if database_exists(settings.posts[name].outbox):
+        yield from _told_in_outbox(settings, name)
     if watched.is_dir():
         yield from _waiting(unit, watched)
         yield from _rejected(unit, watched / REJECTED)
 
 
-def _fates(settings: Settings, name: str) -> Iterator[Reading]:
-    party = settings.post_party(name)
-    outbox = Outbox.open(settings.posts[name].outbox, party, settings.environment)
+def _told_in_outbox(settings: Settings, name: str) -> Iterator[Reading]:
+    post, party = settings.posts[name], settings.post_party(name)
+    if post.fates is None and not post.views:
+        return
+    outbox = Outbox.open(post.outbox, party, settings.environment)
     try:
-        yield from of_fates(party, outbox.tellings.state(), now_utc())
+        state, cursors = outbox.tellings.state(), outbox.cursors.all()
     finally:
         outbox.close()
+    if post.fates is not None:
+        yield from of_fates(party, state, now_utc())
+    yield from of_views(party, post.views, cursors, now_utc())
 
 
 def _waiting(unit: str, watched: Path) -> Iterator[Reading]:

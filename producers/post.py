@@ -20,6 +20,7 @@ from broker.outbox.store import Outbox, now_utc
 from broker.relay.relay import Relay
 from broker.settings.code_lists import apply_lists
 from broker.settings.model import Settings
+from broker.settings.sources import ViewSource
 from broker.trust.anchors import TrustStore
 from broker.trust.keys import Identity, own_identity
 from producers.fates.receivers import receiver_of
@@ -27,9 +28,13 @@ from producers.fates.teller import Teller
 from producers.formats.registry import Reader, reader_of
 from producers.intake import Intake
 from producers.life import keep_marked, mark, open_outbox
+from producers.national import open_national
 from producers.pruning import prune_outbox
 from producers.sources.directory import WatchedDirectory, watch
 from producers.sources.http.service import HttpService
+from producers.sources.shelves import Shelves
+from producers.sources.view.following import FollowedView, follow
+from producers.sources.view.national import NationalView
 from schemas.errors import UnavailableError
 
 FREE_AGAIN_SECONDS = 0.5
@@ -72,7 +77,17 @@ def _more_sources(settings: Settings, name: str, outbox: Outbox, relay: Relay, s
     if settings.posts[name].http is not None:
         http = HttpService(settings, name, outbox, reader_of_post(settings, name), relay.wake)
         workers["http"] = lambda: http.run(stop)
+    for source in settings.posts[name].views:
+        followed = followed_view(settings, name, source, outbox, relay.wake)
+        workers[f"view {source.name}"] = lambda followed=followed: follow(followed, outbox.cursors, stop)  # type: ignore[misc]
     return workers
+
+
+def followed_view(settings: Settings, name: str, source: ViewSource, outbox: Outbox, on_accepted: Callable[[], None]) -> FollowedView:
+    """Put one view of a post together, without asking its database yet; SettingsError where its URL or password file is wrong."""
+    view = NationalView(open_national(source.database, source.password_file), source)
+    intake, shelves = Intake(settings, settings.post_party(name), outbox), Shelves(settings.posts[name].watch)
+    return FollowedView(source, view, outbox.cursors, intake, reader_of_post(settings, name), shelves, on_accepted)
 
 
 @contextmanager

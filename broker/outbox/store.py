@@ -36,6 +36,7 @@ from broker.outbox.archived import OutboxArchive
 from broker.outbox.closing_values import Wish
 from broker.outbox.closings import ClosingLedger
 from broker.outbox.copy_lines import CopiedEvent
+from broker.outbox.cursors import Cursors
 from broker.outbox.engine import one_at_a_time, open_engine, writing
 from broker.outbox.engine import reading as reading_transaction
 from broker.outbox.migrations import upgrade
@@ -359,6 +360,11 @@ class Outbox:
     def archive(self) -> OutboxArchive:
         """What of this outbox is in the archive."""
         return OutboxArchive(self._engine, self.source)
+
+    @property
+    def cursors(self) -> Cursors:
+        """How far tables and views of national databases were read."""
+        return Cursors(self._engine, self._clock)
 
     @property
     def tellings(self) -> Tellings:

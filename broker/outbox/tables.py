@@ -319,4 +319,17 @@ archived_event = Table(
 )
 Index("archived_event_reference", archived_event.c.reference)
 
+# How far each table or view of a national database was read: what follows `place` was not.
+source_cursor = Table(
+    "source_cursor",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("place", JSON(none_as_null=True)),
+    Column("rows", BigInteger, nullable=False, server_default=text("0")),
+    Column("rejected", BigInteger, nullable=False, server_default=text("0")),
+    Column("read_at_utc", UtcInstant),
+    Column("waiting_since_utc", UtcInstant),
+    Column("trouble", Text),
+)
+
 audit = audit_table(metadata)

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from broker.settings.followers import AnyFollower
-from broker.settings.sources import FatesBack, HttpIntake
+from broker.settings.sources import FatesBack, HttpIntake, Views
 from broker.settings.table import Table
 from broker.settings.words import CodeTable, DatabaseUrl, Purpose, StreamType, UnitName
 from schemas.limits import BODY_BYTES
@@ -105,6 +105,7 @@ class Post(KeyPair):
     reading: ReadingSettings = ReadingSettings()
     second_copy: Path | None = Field(default=None, description="a directory on another disk or a stick")
     http: HttpIntake | None = Field(default=None, description="declarations taken by HTTP, too")
+    views: Views = Field(default=(), description="tables and views of the national database that are read, too")
     fates: FatesBack | None = Field(default=None, description="the national system is told what became of its declarations")
 
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 import re
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from broker.settings.table import Table
 
 IDENTIFIERS = r"^[A-Za-z_][A-Za-z0-9_$#]{0,127}(\.[A-Za-z_][A-Za-z0-9_$#]{0,127})?$"  # a table, with its schema where it needs one
+Column = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_$#]{0,127}$")]
 NationalDatabase = Annotated[
     str,
     Field(
@@ -98,3 +99,43 @@ def _leads_home(url: str) -> bool:
         return host == "localhost" or ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+class ViewSource(Table):
+    """One table or view of the national database that declarations are read from, in the order in which its rows changed.
+
+    `order` says what `changed` is: the id of the writing `transaction` (PostgreSQL), a number that rises with each `commit` (Oracle's
+    ORA_ROWSCN), or a `time` of writing.
+    """
+
+    name: str = Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=40, description="names how far it was read")
+    database: NationalDatabase
+    password_file: Path | None = Field(default=None, description="the password of `database`")
+    view: str = Field(pattern=IDENTIFIERS, description="the table or view, with its schema where it needs one")
+    key: tuple[Column, ...] = Field(min_length=1, max_length=8, description="the columns that name a row, none of them ever NULL")
+    changed: Column = Field(description="the column that rises with each change of a row, never NULL")
+    document: Column = Field(description="the column that holds a whole document, in any format of the post")
+    order: Literal["transaction", "commit", "time"]
+    overlap_seconds: int = Field(
+        strict=True, default=900, ge=1, le=604_800, description="of order = time: how long a transaction lasts at most"
+    )
+    poll_seconds: float = Field(strict=True, default=5, ge=0.1, le=3_600)
+
+    @model_validator(mode="after")
+    def _can_be_followed(self) -> ViewSource:
+        if self.order == "transaction" and not self.database.startswith("postgresql"):
+            raise ValueError('order = "transaction" is PostgreSQL\'s: with another database it is commit or time')
+        if len({*self.key, self.changed, self.document}) != len(self.key) + 2:
+            raise ValueError("key, changed and document are different columns")
+        return self
+
+
+def _apart(views: tuple[ViewSource, ...]) -> tuple[ViewSource, ...]:
+    names = [view.name for view in views]
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(f"two views are called {name!r}; how far each was read is kept under its name")
+    return views
+
+
+Views = Annotated[tuple[ViewSource, ...], AfterValidator(_apart)]

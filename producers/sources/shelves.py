@@ -41,15 +41,29 @@ class Shelves:
     def reject(self, path: Path, reason: bytes) -> Path:
         """Move a bad file to `rejected/`, its reason first: nobody ever finds a rejected file without one."""
         place = _free(self._rejected, path.name, room=len(REASON))
-        beside = place.with_name(place.name + REASON)
-        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o640)
-        with os.fdopen(descriptor, "wb") as stream:
-            stream.write(reason)
-            stream.flush()
-            os.fsync(descriptor)
+        _write(place.with_name(place.name + REASON), reason)
         os.rename(path, place)
         _sync(self._rejected)
         return place
+
+    def set_aside(self, name: str, content: bytes, reason: bytes) -> None:
+        """Keep what was no file of its own as a rejected one, its reason first; what is there under this name already is the same."""
+        place = self._rejected / name
+        if os.path.lexists(place):
+            return
+        _write(place.with_name(place.name + REASON), reason)
+        part = place.with_name(f".{name}.part")
+        _write(part, content)
+        os.rename(part, place)
+        _sync(self._rejected)
+
+
+def _write(path: Path, content: bytes) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o640)
+    with os.fdopen(descriptor, "wb") as stream:
+        stream.write(content)
+        stream.flush()
+        os.fsync(descriptor)
 
 
 def _free(directory: Path, name: str, room: int = 0) -> Path:

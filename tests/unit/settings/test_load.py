@@ -20,6 +20,18 @@ from schemas.names import EventType
 EXAMPLE = Path(__file__).parents[3] / "deploy" / "exchange.example.toml"
 
 
+_VIEW = """[[posts.panji-poyon.views]]
+name = "sad"
+database = "postgresql+psycopg://reader@db/national"
+view = "exchange_declaration"
+key = ["serial"]
+changed = "txid"
+order = "transaction"
+document = "document"
+
+"""
+
+
 def _http(**keys: str) -> str:
     """A table of the HTTP intake before the one that it stands in front of."""
     lines = "".join(f'{name} = "{value}"\n' for name, value in keys.items())
@@ -94,6 +106,7 @@ def test_a_relative_config_gives_absolute_paths(tmp_path: Path, monkeypatch: pyt
         ("[home]", _http(listen="127.0.0.1:99999", tokens="t"), "posts.panji-poyon.http", "settings-value", "a port"),
         ("[home]", _http(listen="[::1]:1", client_ca="a"), "posts.panji-poyon.http", "settings-value", "needs TLS"),
         ("[home]", _http(listen="[::1]:1", tokens="t", key="k"), "posts.panji-poyon.http", "settings-value", "belong together"),
+        ("[home]", f"{_VIEW}{_VIEW}[home]", "posts.panji-poyon.views", "settings-value", "two views are called 'sad'"),
         ("sqlite:///var", "mysql://var", "posts.panji-poyon.outbox", "settings-value", "sqlite:///"),
         ("crls = ", "clrs = ", "home.crls", "settings-key-missing", "is missing"),
         ('queue = "record"', 'queue = "Record!"', "house.consumers.0.queue", "settings-value", "must match"),
