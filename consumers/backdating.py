@@ -1,7 +1,8 @@
 """What a thief could have backdated: events signed with a certificate that is revoked by now, that came after the revocation or shortly
 before it. A signature's own time is its maker's word; when it came here is ours.
 
-No index serves these questions, which are asked after a theft and read all of `evidence` and `inbox`: every load would pay for one.
+The indexes of `evidence.fingerprint` and `inbox.bundle_digest` serve these questions; a load of bundles pays nothing
+for them that can be measured, one of lone events a few per cent (tests/benchmarks/backdating.py).
 """
 
 from __future__ import annotations
@@ -68,7 +69,7 @@ def suspected(connection: Connection, trust: TrustStore, before: timedelta, sinc
 
     `since_utc`, where the day of the theft is known, takes the place of both.
     """
-    for urn, fingerprint, revocation in _revoked(connection, trust):
+    for urn, fingerprint, revocation in sorted(_revoked(connection, trust), key=lambda each: each[:2]):
         start = since_utc or revocation.since_utc - before
         rows = connection.execute(_came(fingerprint, start)).all()
         events = tuple(
@@ -80,10 +81,11 @@ def suspected(connection: Connection, trust: TrustStore, before: timedelta, sinc
 
 def _revoked(connection: Connection, trust: TrustStore) -> Iterator[tuple[str, str, Revocation]]:
     """Each certificate that ever signed what is kept, as far as it is revoked by now."""
-    for one in connection.execute(_one_of_each()).all():
-        jws = connection.execute(select(evidence.c.jws).where(evidence.c.bundle_digest == one.bundle_digest)).scalar_one()
+    for bundle_digest in connection.execute(_one_of_each()).scalars().all():
+        kept = select(evidence.c.signatory, evidence.c.fingerprint, evidence.c.jws).where(evidence.c.bundle_digest == bundle_digest)
+        one = connection.execute(kept).one()
         try:
-            revocation = trust.revocation(Party.of_urn(one.signatory).country, read_jws(jws).x5c)
+            revocation = trust.revocation(Party.of_urn(one.signatory).country, read_jws(one.jws).x5c)
         except DistrustError:  # it was believed when it came; what cannot be read any more is for whoever changed it
             continue
         if revocation is not None:
@@ -91,13 +93,10 @@ def _revoked(connection: Connection, trust: TrustStore) -> Iterator[tuple[str, s
 
 
 def _one_of_each() -> Select[Any]:
-    some = select(
-        evidence.c.signatory,
-        evidence.c.fingerprint,
-        evidence.c.bundle_digest,
-        func.row_number().over(partition_by=evidence.c.fingerprint, order_by=evidence.c.bundle_digest).label("place"),
-    ).subquery()
-    return select(some.c.signatory, some.c.fingerprint, some.c.bundle_digest).where(some.c.place == 1).order_by(some.c.signatory)
+    """One signature of each certificate, in the order of its index, and from that alone."""
+    place = func.row_number().over(partition_by=evidence.c.fingerprint, order_by=(evidence.c.received_at_utc, evidence.c.bundle_digest))
+    some = select(evidence.c.bundle_digest, place.label("place")).subquery()
+    return select(some.c.bundle_digest).where(some.c.place == 1)
 
 
 def _came(fingerprint: str, start_utc: datetime) -> Any:

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, delete, insert, select, union, update
+from sqlalchemy import Connection, Engine, delete, exists, insert, not_, select, update
 
 from broker.archive import Archived, Block, alone, write_block
 from consumers import archived
@@ -71,8 +71,8 @@ class Retention:
     def sweep(self, inbox_days: int) -> int:
         """Remove signatures that nothing in the inbox refers to any more; they are in the archive, with their events. Gives how many."""
         before = self._clock() - timedelta(days=inbox_days)
-        used = union(select(inbox.c.bundle_digest), select(withdrawal.c.bundle_digest))
-        unused = select(evidence.c.bundle_digest).where(evidence.c.received_at_utc < before, evidence.c.bundle_digest.not_in(used))
+        used = [exists().where(table.c.bundle_digest == evidence.c.bundle_digest) for table in (inbox, withdrawal)]
+        unused = select(evidence.c.bundle_digest).where(evidence.c.received_at_utc < before, *map(not_, used))
         with self._engine.connect().execution_options(reads=True) as connection, connection.begin():
             digests = list(connection.execute(unused.limit(_SIGNATURES_AT_ONCE)).scalars())
         with self._engine.begin() as connection:

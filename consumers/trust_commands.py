@@ -38,7 +38,7 @@ def review(
 ) -> None:
     """List what a thief could have backdated: events signed with a certificate that the newest CRLs revoke, by when they came here.
 
-    Ends with 1 where there is something to look at. Nothing is changed; it reads all that is kept, which takes minutes in a large house.
+    Ends with 1 where there is something to look at. Nothing is changed. What was moved into the archive is not looked at.
     """
     settings = load_settings(config)
     trust = TrustStore.of(settings)
