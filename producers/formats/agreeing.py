@@ -5,6 +5,7 @@ For messages whose own structure was checked: they are valid where they come fro
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
@@ -22,6 +23,7 @@ _LONGEST = {
     "consignee_name": 300,
     "principal_name": 300,
 }
+_FORMS = {"procedure_code": re.compile(r"[0-9A-Z]{2,7}"), "national_code": re.compile(r"[0-9A-Z]{1,8}")}
 _MOST = {
     "vehicle_ids": 50,
     "inland_vehicle_ids": 50,
@@ -97,6 +99,9 @@ def _trim(target: Target, filled: Filled, most: Mapping[str, int]) -> None:
     for name, longest in _LONGEST.items():
         if len(target.data.get(name, "")) > longest:
             filled.set_aside(target, name, "values-beyond", f"longer than {longest} characters")
+    for name, form in _FORMS.items():
+        if name in target.data and not form.fullmatch(target.data[name]):
+            filled.set_aside(target, name, "code-odd", "not digits and capitals, or too many")
     for name, values in most.items():
         if len(value_of(target, name) or ()) > values:
             filled.set_aside(target, name, "values-beyond", f"more than {values}")

@@ -42,6 +42,11 @@ class Element:
         return {child.name: place for place, child in enumerate(self.children) if not child.name.startswith("@")}
 
     @cached_property
+    def is_text(self) -> bool:
+        """Whether it holds nothing but text."""
+        return not self.children
+
+    @cached_property
     def attributes(self) -> tuple[Element, ...]:
         """Those of its children that are attributes."""
         return tuple(child for child in self.children if child.name.startswith("@"))
@@ -96,18 +101,28 @@ def check(element: etree._Element, declared: Element, namespaces: Mapping[str, s
 
 
 def _faults(element: etree._Element, declared: Element, path: str, namespaces: Mapping[str, str]) -> Iterator[LocatedProblem]:
-    yield from _faults_of_attributes(element, declared, path)
+    if declared.attributes:
+        yield from _faults_of_attributes(element, declared, path)
     children = [child for child in element if isinstance(child.tag, str)]
     if not declared.order:
         if children:
             yield _unknown(children[0], path, declared.name)
-        elif declared.form is not None and not declared.form.fits(element.text or ""):
-            text = f"not of the form {declared.form.notation}" if element.text else f"empty, where {declared.form.notation} is needed"
-            yield _fault("field-invalid", text, path, element, value=(element.text or "").strip())
+        elif (fault := _fault_of_text(element, declared, path)) is not None:
+            yield fault
         return
     if any(text and not text.isspace() for text in (element.text, *(child.tail for child in children))):
         yield _fault("field-invalid", "text between elements", path, element)
     yield from _faults_of_order(element, children, declared, path, namespaces)
+
+
+def _fault_of_text(element: etree._Element, declared: Element, path: str) -> LocatedProblem | None:
+    text = element.text or ""
+    if declared.form is None or declared.form.fits(text):
+        return None
+    wanted = declared.form.notation
+    return _fault(
+        "field-invalid", f"not of the form {wanted}" if text else f"empty, where {wanted} is needed", path, element, value=text.strip()
+    )
 
 
 def _faults_of_order(
@@ -140,7 +155,11 @@ def _faults_of_order(
                 "element-misplaced", f"{name} may stand here {'once' if of.most == 1 else f'{of.most} times'}, no more", shown, child
             )
         reached = max(reached, order[name])
-        yield from _faults(child, of, shown, namespaces)
+        if of.is_text and not len(child):  # most are: without the cost of a generator for each
+            if (fault := _fault_of_text(child, of, shown)) is not None:
+                yield fault
+        else:
+            yield from _faults(child, of, shown, namespaces)
     for name in missing:
         yield _missing(element, name, declared, path)
 

@@ -73,8 +73,11 @@ class Ncts:
 
     def describe(self) -> tuple[Described, ...]:
         """The tables of the messages, one after another."""
-        mappings = dict.fromkeys(taken.mapping for taken in _TAKEN.values())
-        return tuple(line for mapping in mappings for line in mapping.describe())
+        lines: list[Described] = []
+        for mapping in dict.fromkeys(taken.mapping for taken in _TAKEN.values()):
+            names = ", ".join(name for name, taken in _TAKEN.items() if taken.mapping is mapping)
+            lines += [Described(names, "(message)", "", "each of these is read so:"), *mapping.describe()]
+        return tuple(lines)
 
 
 def _parts(stream: BinaryIO, conventions: Conventions) -> Iterator[Part]:

@@ -22,7 +22,7 @@ from schemas.errors import ContentError
 from schemas.names import EventType
 
 _DMS = "urn:wco:datamodel:WCO:DEC-DMS:2"
-_NAMESPACES = {"": _DMS, "ds": "urn:wco:datamodel:WCO:Declaration_DS:DMS:2"}
+NAMESPACES = {"": _DMS, "ds": "urn:wco:datamodel:WCO:Declaration_DS:DMS:2"}
 _NAMED = "urn:wco:datamodel:"  # how the namespaces of all its documents begin, national ones too
 _ROOTS = {"MetaData", "Declaration", "Response", "WCOTypeName"}
 
@@ -56,7 +56,7 @@ class Wco:
     def recognises(self, head: bytes) -> bool:
         """Whether a declaration, its metadata or an answer of that model begins here, on its own or within another document."""
         names = xml.elements_in(head)
-        return any(name in ("MetaData", "Declaration") or name.endswith("MetaData") for name in names) or names[:1] == ["Response"]
+        return any(name == "Declaration" or name.endswith("MetaData") for name in names) or _answers(names[0] if names else "")
 
     def read(self, stream: BinaryIO, conventions: Conventions) -> Reading:
         """Read each declaration in it; an answer of customs ends the reading."""
@@ -64,7 +64,8 @@ class Wco:
 
     def describe(self) -> tuple[Described, ...]:
         """The table of declarations, then that of presentations."""
-        return CORRECTION.describe() + PRESENTATION.describe()
+        presentation = Described(f"Declaration with TypeCode {_PRESENTATION_TYPE}", "(message)", "", "is read so:")
+        return (Described("Declaration", "(message)", "", "is read so:"), *CORRECTION.describe(), presentation, *PRESENTATION.describe())
 
 
 def _parts(stream: BinaryIO, conventions: Conventions) -> Iterator[Part]:
@@ -73,12 +74,18 @@ def _parts(stream: BinaryIO, conventions: Conventions) -> Iterator[Part]:
             yield element
             continue
         name = xml.local(element.tag)
-        if name == "Response" or (name == "WCOTypeName" and "RES" in (element.text or "").upper()):
+        root = xml.local(element.getroottree().getroot().tag)
+        if name == "Response" or _answers(root) or (name == "WCOTypeName" and "RES" in (element.text or "").upper()):
             text = "an answer of customs to a declaration, and no declaration"
             yield Unread.of(ContentError("message-response", text).problems, element.sourceline, name)
             return
         if name == "Declaration":
             yield _declaration(element, conventions)
+
+
+def _answers(root: str) -> bool:
+    """Whether documents of this name are answers: `Response`, `DeclarationStatusResponse`, `NotificationResponse`."""
+    return root.endswith("Response")
 
 
 def _declaration(element: etree._Element, conventions: Conventions) -> Part:
@@ -95,7 +102,7 @@ def _declaration(element: etree._Element, conventions: Conventions) -> Part:
     if kind == _PRESENTATION_TYPE:
         mapping, finish = PRESENTATION, _finish_presentation
     structure = outline("producers.formats.wco", "declaration.outline")["Declaration"] if namespace == _DMS else None
-    return read_message(element, Message(mapping, finish, structure, _NAMESPACES), conventions, "wco")
+    return read_message(element, Message(mapping, finish, structure, NAMESPACES), conventions, "wco")
 
 
 def _classes(element: etree._Element) -> frozenset[str]:

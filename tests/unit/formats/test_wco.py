@@ -222,8 +222,9 @@ def test_another_edition_of_the_model_is_read_by_its_names_without_the_order_of_
         metadata("<Response/>", kind="RES") + "\n" + metadata("<Response/>"),
         metadata("<Response/>", kind="RES") + "\nContent-Type: application/xml <",
         "<Response xmlns='urn:wco:datamodel:WCO:RES:1'><Declaration><ID>1</ID></Declaration></Response>",
+        f"<p:DeclarationStatusResponse xmlns:p='urn:x'>{declaration()}</p:DeclarationStatusResponse>",
     ],
-    ids=["response", "of its type", "several roots", "broken behind", "bare"],
+    ids=["response", "of its type", "several roots", "broken behind", "bare", "to a question"],
 )
 def test_an_answer_is_refused_for_what_it_is(document: str) -> None:
     parts = parts_of(FORMAT, document)
