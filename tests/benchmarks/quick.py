@@ -172,9 +172,13 @@ def _memory(samples: list[int]) -> Memory:
     return Memory(later[0] / 1e6, max(later) / 1e6, later[-1] / 1e6)
 
 
-def measure(backlog: int, trickle_seconds: float, keep: Path | None) -> Result:
+def _tell(text: str) -> None:
+    console.print(text, style="cyan")
+
+
+def measure(backlog: int, trickle_seconds: float, keep: Path | None, *, encrypted: bool = False) -> Result:
     """Run it all once."""
-    with laboratory("postgresql", timing=PATIENCE, tell=lambda text: console.print(text, style="cyan"), keep=keep) as lab:
+    with laboratory("postgresql", timing=PATIENCE, tell=_tell, keep=keep, encrypted=encrypted) as lab:
         bench = Bench(lab)
         house = lab.spawn_house(lab.af)
         bench.fill(WARM_UP)
@@ -215,8 +219,9 @@ def main() -> None:
     parser.add_argument("--backlog", type=int, default=100_000, help="declarations in the backlog (default: %(default)s)")
     parser.add_argument("--trickle-seconds", type=float, default=20, help="seconds at 100 declarations a second (default: %(default)s)")
     parser.add_argument("--keep", type=Path, help="keep databases and logs in this new directory")
+    parser.add_argument("--encrypted", action="store_true", help="encrypt everything to the receiving house, end to end")
     wanted = parser.parse_args()
-    result = asdict(measure(wanted.backlog, wanted.trickle_seconds, wanted.keep))
+    result = asdict(measure(wanted.backlog, wanted.trickle_seconds, wanted.keep, encrypted=wanted.encrypted))
     table = Table(
         title=f"{datetime.now(UTC):%Y-%m-%d} · {os.cpu_count()} cores · {platform.machine()} · Python {platform.python_version()}"
     )
