@@ -70,6 +70,11 @@ def next_attempt(attempts: int, now_utc: datetime) -> datetime | None:
     return now_utc + PATIENCE[attempts] if attempts < len(PATIENCE) else None
 
 
+def _first_attempt(one: ToHold, now_utc: datetime) -> datetime | None:
+    # What a worker died of would end this one too, with all that it has in hand: a person looks at it first.
+    return None if one.suspension is not None or one.problem.code == "worker-died" else next_attempt(0, now_utc)
+
+
 @dataclass(frozen=True, slots=True)
 class ToHold:
     """An event to be held: why, what the handler raised where it did, and the suspension that holds it where one does."""
@@ -89,7 +94,7 @@ def hold(connection: Connection, queue: str, held_now: Sequence[ToHold], now_utc
             "code": one.problem.code,
             "problem": str(one.problem),
             "attempts": 0,
-            "next_attempt_at_utc": next_attempt(0, now_utc) if one.suspension is None else None,
+            "next_attempt_at_utc": _first_attempt(one, now_utc),
             "first_held_at_utc": now_utc,
             "suspension": one.suspension,
             **_told(one.surprise),

@@ -27,6 +27,7 @@ from broker.relay.decisions import (
     due_for_resend,
     fresh_share,
     fresh_since,
+    is_morsel,
 )
 from broker.relay.outage import Outages
 from broker.settings.model import RelaySettings
@@ -215,8 +216,14 @@ class Lane:
         share = fresh_share(left)
         events, size = min(share.events, self._limits.events), min(share.bytes, self._limits.bytes)
         rows = self._outbox.waiting_since(self.destination, fresh_since(now), events, size, self._gathered_to, types)
+        if self._waits_for_credit(rows, share):
+            return
         on_their_way = self._on_their_way()
         self._publish(cut_bundles([row for row in rows if row.position not in on_their_way], self._limits)[:1], sign, again=False)
+
+    def _waits_for_credit(self, rows: Sequence[OutboxRow], left: Credit) -> bool:
+        taken = Credit(len(rows), sum(row.size_bytes for row in rows))
+        return bool(self._flying) and is_morsel(taken, left, self._window, self._limits)
 
     def _send_waiting(self, sign: Sign, now: datetime, bundles: int, types: Types) -> None:
         left = credit(self._window, self.in_flight)
@@ -234,6 +241,8 @@ class Lane:
             if types.only is not None:
                 self._outages.succeeded(types.only)
             self._gathered_to = max(self._gathered_to, newest)  # all of it is of the types left out: not to be gone through every turn
+            return
+        if not trying and self._waits_for_credit(rows, left):
             return
         on_their_way = self._on_their_way()
         chosen = [row for row in rows if row.position not in on_their_way]

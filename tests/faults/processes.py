@@ -114,7 +114,7 @@ FAULTS = (
         "house-dies-loading",
         "the house dies between the rows of a batch and its commit",
         _dies(HOUSE, "loading-not-committed"),
-        Control("the inbox rows have a transaction of their own", Breach.MISJUDGED, {HOUSE: ("one-transaction",)}),
+        Control("the inbox rows have a transaction of their own", Breach.TWICE, {HOUSE: ("one-transaction",)}),
         short=True,
         soak=True,
     ),

@@ -244,7 +244,8 @@ def test_an_event_whose_worker_died_is_held_without_being_tried(pipeline_of: Pip
     ]
     assert answers[0].problems[0].code == "worker-died"
     with engine.connect() as connection:
-        assert connection.execute(select(held.c.code)).scalars().all() == ["worker-died"]
+        # Not tried again by itself: it would take the next worker with it.
+        assert connection.execute(select(held.c.code, held.c.next_attempt_at_utc)).all() == [("worker-died", None)]
         assert connection.execute(select(attempt)).all() == []
 
 

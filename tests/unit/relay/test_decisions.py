@@ -21,6 +21,7 @@ from broker.relay.decisions import (
     due_for_resend,
     failure_wait_seconds,
     grace_seconds,
+    is_morsel,
 )
 from broker.relay.outage import Outages
 from schemas.limits import BODY_BYTES, BUNDLE_EVENTS
@@ -131,3 +132,21 @@ def test_an_outage_is_tried_with_one_bundle_at_growing_waits_until_one_is_taken(
     assert (outages.due(102.9), outages.due(103.0)) == ([], ["t"])
     assert outages.succeeded("t")
     assert (outages.types, outages.due(10**9), outages.succeeded("t")) == (frozenset(), [], False)
+
+
+@given(st.integers(1, 5_000), st.integers(1, 10**7), st.integers(1, 5_000), st.integers(1, 10**7))
+def test_what_fits_into_the_credit_never_waits_for_more_of_it(events: int, size: int, more_events: int, more_bytes: int) -> None:
+    left = Credit(events + more_events, 2 * size + more_bytes)
+    assert not is_morsel(Credit(events, size), left, Credit(5_000, 16 * 1024**2), BundleLimits(500, 4 * 1024**2))
+
+
+@pytest.mark.parametrize(("taken", "waits"), [(1, True), (24, True), (25, False), (100, False)])
+def test_a_piece_of_a_backlog_waits_until_a_quarter_of_a_small_window_is_free(taken: int, waits: bool) -> None:
+    assert is_morsel(Credit(taken, taken * 400), Credit(taken, 10**6), Credit(100, 2**24), bundle_limits(None)) is waits
+
+
+def test_a_piece_of_a_backlog_waits_until_a_bundle_is_free_of_a_large_window() -> None:
+    window, limits = Credit(5_000, 16 * 1024**2), bundle_limits(None)
+    assert is_morsel(Credit(499, 200_000), Credit(499, 10**7), window, limits)
+    assert not is_morsel(Credit(500, 200_000), Credit(500, 10**7), window, limits)
+    assert is_morsel(Credit(40, 39_000), Credit(4_000, 39_500), window, limits)  # cut off by bytes
