@@ -232,7 +232,7 @@ FAULTS = (
         "postgresql-deadlocks",
         "somebody else locks the house's tables in another order, and PostgreSQL picks the house as its victim",
         _deadlocks,
-        Control("the database's trouble is taken for the event's", Breach.MISJUDGED, {HOUSE: ("patience",)}),
+        Control("the database's trouble is taken for the events'", Breach.MISJUDGED, {HOUSE: ("batch-apart",)}),
         short=True,
         soak=True,
     ),

@@ -109,12 +109,12 @@ def _intake_forgets() -> None:
     from broker.outbox import acceptance, store
     from broker.outbox.engine import writing
 
-    upgrade, key = vars(store)["upgrade"], "outbox_reference_version_destination_type_unique"
+    upgrade, key = vars(store)["upgrade"], "outbox_reference_version_destination_type_learned_unique"
 
     def upgrade_without_key(engine: Any) -> None:
         upgrade(engine)
         with writing(engine) as connection:
-            if any(each["name"] == key for each in inspect(connection).get_unique_constraints("outbox")):
+            if any(each["name"] == key for each in inspect(connection).get_unique_constraints("outbox")):  # dropped at a former start?
                 with Operations(MigrationContext.configure(connection)).batch_alter_table("outbox") as table:
                     table.drop_constraint(key, type_="unique")
 
@@ -308,6 +308,25 @@ def _outage_is_a_fate() -> None:
     _put(database, "is_away", lambda _: False)
 
 
+def _batches_held() -> None:
+    """What goes wrong in a batch is the fault of all of it."""
+    from consumers import handling, pipeline
+    from consumers.context import Declined
+    from schemas.errors import Problem
+    from schemas.fates import Fate
+
+    def run_handler(connection: Any, consumer: Any, events: Sequence[Any]) -> dict[str, Any]:
+        try:
+            with connection.begin_nested():
+                return dict(handling._call(connection, consumer, tuple(events))) if events else {}
+        except Exception:  # noqa: BLE001  what is weakened is just this
+            why = Problem(code="handler-surprise", text="the batch could not be loaded")
+            return {event.id: Declined(Fate.HELD, (why,)) for event in events}
+
+    _outage_is_a_fate()
+    _put(pipeline, "run_handler", run_handler)
+
+
 def _failures_dropped() -> None:
     """A batch that fails is logged and acknowledged, as a worker does that catches everything."""
     from consumers.pipeline import Pipeline
@@ -354,7 +373,7 @@ DEFENCES: dict[str, Callable[[], None]] = {
     "inbox": _inbox_forgets,
     "one-transaction": _two_transactions,
     "late-acks": _acks_first,
-    "patience": _outage_is_a_fate,
     "batch-kept": _failures_dropped,
+    "batch-apart": _batches_held,
     "suspects": _nobody_suspects,
 }
