@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -83,7 +83,7 @@ def _silent(scene: Scene) -> None:
 
 def _week_of_backlog(scene: Scene) -> None:
     """A backlog that takes the line minutes, with a small window of credit, and fresh declarations that come while it crosses."""
-    count = len(scene.times(300, 1_500, 10_000))
+    count = len(scene.times(300, 600, 10_000))
     usual, small = "[relay]\n", "[relay]\nwindow_events = 100\n"
     scene.pace(0)
     scene.seconds_until_quiet(30)
@@ -96,31 +96,28 @@ def _week_of_backlog(scene: Scene) -> None:
             scene.wait("the post has accepted it", lambda: not scene.wave.waiting_keys(0))
             scene.make_old(60)
             scene.start(POST)
-            scene.measure("seconds until the first ones were settled", _seconds_until_settled(scene, 5), LINK_SECONDS)
-            _fresh_passes_old(scene, count)
-            scene.measure("seconds for the rest", scene.seconds_until_quiet(60 + count * 0.2), 50 + count * 0.2)
+            if not _within(scene, "seconds until the first ones were settled", LINK_SECONDS, lambda: scene.settled() >= 5):
+                return
+            before = scene.wave.keys(0)
+            scene.wave.drop(5, way=0)
+            fresh = scene.wave.keys(0) - before
+            if not _within(scene, "seconds until fresh ones were settled", 60, lambda: not scene.unfinished(0) & fresh):
+                return
+            scene.measure("share of the backlog that went before them", round(1 - len(scene.unfinished(0)) / count, 2), 0.9)
+            _within(scene, "seconds for the rest", 50 + count * 0.2, scene.is_quiet)
             scene.measure("bytes over the line an event", (scene.lab.bytes_over_the_line() - crossed) // count, 1_500)
     finally:
         scene.edit(scene.sender, small, usual)
         scene.restart(POST)
 
 
-def _seconds_until_settled(scene: Scene, more: int) -> float:
-    """How long so many more events take; where they take far too long, that is the answer."""
-    begun, before = time.monotonic(), scene.settled()
-    while scene.settled() < before + more and time.monotonic() - begun < 2 * LINK_SECONDS:
-        time.sleep(1)
-    return round(time.monotonic() - begun, 1)
-
-
-def _fresh_passes_old(scene: Scene, count: int) -> None:
-    before = scene.wave.keys(0)
-    scene.wave.drop(5, way=0)
-    fresh = scene.wave.keys(0) - before
+def _within(scene: Scene, what: str, bound: float, done: Callable[[], bool]) -> bool:
+    """Measure the seconds until `done()`, no longer than it takes to know that they are too many; say whether they were not."""
     begun = time.monotonic()
-    scene.wait("fresh declarations are settled", lambda: not scene.unfinished(0) & fresh, 60 + count * 0.2)
-    scene.measure("seconds until fresh ones were settled", round(time.monotonic() - begun, 1), 60)
-    scene.measure("share of the backlog that went before them", round(1 - len(scene.unfinished(0)) / count, 2), 0.9)
+    while not (finished := done()) and time.monotonic() - begun <= bound:
+        time.sleep(0.5)
+    scene.measure(what, round(time.monotonic() - begun, 1), bound)
+    return finished
 
 
 FAULTS = (
