@@ -70,6 +70,7 @@ class _Gathered:
 
     def take(self, record: Record, number: int) -> None:
         """Take the cells of one more row, the `number`th of its declaration."""
+        self.problems += record.problems
         opened: dict[tuple[tuple[str, str], ...], Target] = {(): self.root}
         for column in record.cells:
             text = record.said(column, self.columns)

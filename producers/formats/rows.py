@@ -12,7 +12,7 @@ from decimal import Decimal
 from difflib import get_close_matches
 
 from producers.formats.columns import Columns, compared
-from producers.formats.reading import Place
+from producers.formats.reading import LocatedProblem, Place
 from producers.formats.rules import plain_text
 from schemas.errors import ContentError, shown
 
@@ -28,13 +28,15 @@ class Record:
     """One row: the text of each cell by its column, "" where it is empty; columns that the mapping file names bear the name it gives them.
 
     `line` is where it stands in its table, from 1; `path_of` gives the path of a cell by its column (`Sheet1!C12`), its column itself
-    where nothing else is known. `numbers` are the columns whose cells their program keeps as numbers, without leading zeros.
+    where nothing else is known. `numbers` are the columns whose cells their program keeps as numbers, without leading zeros. `problems`
+    are those of single cells: its declaration cannot be taken.
     """
 
     cells: Mapping[str, str]
     line: int | None = None
     numbers: frozenset[str] = frozenset()
     path_of: Callable[[str], str] = _same
+    problems: tuple[LocatedProblem, ...] = ()
 
     def said(self, column: str, columns: Columns) -> str:
         """Give the text of a cell, stripped; "" where it is empty, or holds what the mapping file calls nothing."""
