@@ -45,7 +45,7 @@ def read_message(element: etree._Element, message: Message, conventions: Convent
     if kept:
         count = len(kept)
         text = f"{count:,} texts that no field says are kept under extensions.{name}"
-        filled.warn("values-kept", text, value=count, place=Place(local(element.tag), line))
+        filled.warn("values-kept", text, place=Place(local(element.tag), line))
         root.data["extensions"] = {name: kept}
     return ReadDeclaration(event_type, root.data, line, root.place_of, filled.warnings)
 

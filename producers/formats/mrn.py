@@ -33,6 +33,10 @@ def _year(text: str, ground: Ground) -> int | None:
     return 2000 + int(found[1]) if found else None
 
 
+def _year_of_date(text: str, ground: Ground) -> int | None:
+    return int(text[:4]) if re.match(r"20[0-9]{6}|20[0-9]{2}-", text) else None
+
+
 def _administration(text: str, ground: Ground) -> str | None:
     found = _FORM.fullmatch(text)
     return found[2].lower() if found else None
@@ -40,4 +44,5 @@ def _administration(text: str, ground: Ground) -> str | None:
 
 REGISTRATION = Rule("a registration number, such as an MRN", _number)
 MRN_YEAR = Rule("the year of an MRN", _year)
+YEAR = Rule("the year of a date", _year_of_date)
 MRN_COUNTRY = Rule("the country of an MRN, in lower case", _administration)

@@ -117,6 +117,8 @@ def _finish(filled: Filled, conventions: Conventions, named: frozenset[str]) -> 
     if function is None:
         filled.refuse("message-unsupported", "an additional message that is neither an amendment nor a cancellation", value=kind or None)
         return EventType.EXPORT_DECLARATION
+    if "registration_number" not in data:
+        data.pop("registration_year", None)  # of a number that is not there
     if kind in _TYPES:
         data.pop("declaration_type")  # message_function says it
     if function is not MessageFunction.ORIGINAL:

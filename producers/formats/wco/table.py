@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from producers.formats import rules
 from producers.formats.mapping import Group, Mapping, Row
-from producers.formats.mrn import MRN_COUNTRY, MRN_YEAR, REGISTRATION
+from producers.formats.mrn import MRN_COUNTRY, MRN_YEAR, REGISTRATION, YEAR
 
 _GS = "GoodsShipment"
 _CONSIGNMENT = f"{_GS}/Consignment"
@@ -30,6 +30,7 @@ _HEADER = (
     Row("ID", "registration_year", MRN_YEAR),
     Row("TypeCode", "declaration_type", rules.CODE),
     Row("AcceptanceDateTime/DateTimeString | AcceptanceDateTime", "accepted_at", rules.INSTANT),
+    Row("AcceptanceDateTime/DateTimeString | AcceptanceDateTime", "registration_year", YEAR, otherwise=True),
     Row("AcceptanceDateTime/DateTimeString/@formatCode", ".accepted_format", rules.CODE),
     Row("GoodsItemQuantity", "item_count", rules.WHOLE),
     Row("InvoiceAmount", "invoice_amount", rules.AMOUNT, "invoice currency"),
@@ -45,8 +46,8 @@ _HEADER = (
     Row("Declarant/ID", "declarant_id", rules.CODE),
     Row("Declarant/Name", "declarant_name", rules.TEXT),
     Row("ExitOffice/ID", "exit_office", rules.OFFICE),
-    Row("Exporter/ID", "exporter_id", rules.CODE),
-    Row("Exporter/Name", "exporter_name", rules.TEXT),
+    Row(f"Exporter/ID | {_GS}/Exporter/ID", "exporter_id", rules.CODE),
+    Row(f"Exporter/Name | {_GS}/Exporter/Name", "exporter_name", rules.TEXT),
 )
 
 _SHIPMENT = (
