@@ -51,7 +51,7 @@ def examine(settings: Settings, name: str) -> Iterator[Finding]:
     if settings.posts[name].http is not None:
         yield _finding("HTTP intake", lambda: _http(settings, name))
     for source in settings.posts[name].views:
-        yield _finding(f"view {source.name}", lambda source=source: look_at(source))  # type: ignore[misc]
+        yield _finding(f"view {source.name}", lambda source=source: look_at(settings, name, source))  # type: ignore[misc]
     if settings.posts[name].fates is not None:
         yield _finding("fates told back", lambda: _fates(settings, name))
     for lane in settings.lanes:

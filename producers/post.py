@@ -33,6 +33,7 @@ from producers.pruning import prune_outbox
 from producers.sources.directory import WatchedDirectory, watch
 from producers.sources.http.service import HttpService
 from producers.sources.shelves import Shelves
+from producers.sources.view.contents import content_of
 from producers.sources.view.following import FollowedView, follow
 from producers.sources.view.national import NationalView
 from schemas.errors import UnavailableError
@@ -84,10 +85,11 @@ def _more_sources(settings: Settings, name: str, outbox: Outbox, relay: Relay, s
 
 
 def followed_view(settings: Settings, name: str, source: ViewSource, outbox: Outbox, on_accepted: Callable[[], None]) -> FollowedView:
-    """Put one view of a post together, without asking its database yet; SettingsError where its URL or password file is wrong."""
-    view = NationalView(open_national(source.database, source.password_file), source)
+    """Put one view of a post together, without asking its database yet; SettingsError where its URL, password or mapping file is wrong."""
+    content = content_of(source, reader_of_post(settings, name))
+    view = NationalView(open_national(source.database, source.password_file), source, content.columns)
     intake, shelves = Intake(settings, settings.post_party(name), outbox), Shelves(settings.posts[name].watch)
-    return FollowedView(source, view, outbox.cursors, intake, reader_of_post(settings, name), shelves, on_accepted)
+    return FollowedView(source, view, outbox.cursors, intake, content, shelves, on_accepted)
 
 
 @contextmanager

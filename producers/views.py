@@ -9,10 +9,12 @@ import typer
 from broker.audit import Act, actor, worded
 from broker.operations.output import ConfigOption
 from broker.settings.load import load_settings
+from broker.settings.model import Settings
 from broker.settings.sources import ViewSource
 from producers.life import post_named
 from producers.national import open_national
-from producers.post import opened_outbox
+from producers.post import opened_outbox, reader_of_post
+from producers.sources.view.contents import content_of
 from producers.sources.view.national import NationalView
 from schemas.errors import UsageError
 
@@ -40,9 +42,10 @@ def reread(
     typer.echo(f"{name}: {cursor.rows} rows were read, {cursor.rejected} of them rejected; it {done} read from its beginning")
 
 
-def look_at(source: ViewSource) -> str:
-    """Ask a view for one row; tell what it said."""
-    view = NationalView(open_national(source.database, source.password_file), source)
+def look_at(settings: Settings, name: str, source: ViewSource) -> str:
+    """Ask a post's view for one row; tell what it said."""
+    columns = content_of(source, reader_of_post(settings, name)).columns
+    view = NationalView(open_national(source.database, source.password_file), source, columns)
     try:
         with view.snapshot() as snapshot:
             rows = snapshot.rows(None, None, 1)

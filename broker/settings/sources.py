@@ -114,7 +114,8 @@ class ViewSource(Table):
     view: str = Field(pattern=IDENTIFIERS, description="the table or view, with its schema where it needs one")
     key: tuple[Column, ...] = Field(min_length=1, max_length=8, description="the columns that name a row, none of them ever NULL")
     changed: Column = Field(description="the column that rises with each change of a row, never NULL")
-    document: Column = Field(description="the column that holds a whole document, in any format of the post")
+    document: Column | None = Field(default=None, description="the column that holds a whole document, in any format of the post")
+    columns: Path | None = Field(default=None, description="instead of `document`: the mapping file that says what the view's columns mean")
     order: Literal["transaction", "commit", "time"]
     overlap_seconds: int = Field(
         strict=True, default=900, ge=1, le=604_800, description="of order = time: how long a transaction lasts at most"
@@ -125,6 +126,8 @@ class ViewSource(Table):
     def _can_be_followed(self) -> ViewSource:
         if self.order == "transaction" and not self.database.startswith("postgresql"):
             raise ValueError('order = "transaction" is PostgreSQL\'s: with another database it is commit or time')
+        if (self.document is None) == (self.columns is None):
+            raise ValueError("a row holds a whole document or is one by its columns: give document or columns")
         if len({*self.key, self.changed, self.document}) != len(self.key) + 2:
             raise ValueError("key, changed and document are different columns")
         return self

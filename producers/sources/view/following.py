@@ -26,14 +26,13 @@ import structlog
 from broker.outbox.cursors import Cursor, Cursors
 from broker.settings.sources import ViewSource
 from producers.formats.reading import LocatedProblem, ReadDeclaration, Unread, located_in
-from producers.formats.registry import Reader
 from producers.intake import BATCH, Accepted, Intake, Outcome
 from producers.reasons import Reason
-from producers.sources.documents import read_document
 from producers.sources.shelves import Shelves
+from producers.sources.view.contents import Content
 from producers.sources.view.national import NationalView, Snapshot, ViewRow
 from producers.sources.view.places import Place, instant, read_place, written
-from schemas.errors import ContentError, PanjError, SettingsError, UnavailableError
+from schemas.errors import PanjError, SettingsError, UnavailableError
 
 ROWS_AT_ONCE = 500
 PLACES_AT_ONCE = 5_000
@@ -79,7 +78,7 @@ class FollowedView:
         view: NationalView,
         cursors: Cursors,
         intake: Intake,
-        reader: Reader,
+        content: Content,
         shelves: Shelves,
         on_accepted: Callable[[], None],
     ) -> None:
@@ -87,7 +86,7 @@ class FollowedView:
         self._view = view
         self._cursors = cursors
         self._intake = intake
-        self._reader = reader
+        self._content = content
         self._shelves = shelves
         self._on_accepted = on_accepted
         self._seen: dict[Place, None] = {}  # order = time: the places within the overlap that were read
@@ -134,7 +133,7 @@ class FollowedView:
         at = min(instant(reached[0]), snapshot.now(instant(reached[0])))  # whatever a row says of the future
         later = (at,) if place is None or at > instant(place[0]) else place
         more = len(new) == ROWS_AT_ONCE or len(places) == PLACES_AT_ONCE
-        return _Look(snapshot.documents(new), later, more, read=new, reached=reached)
+        return _Look(snapshot.rows_at(new), later, more, read=new, reached=reached)
 
     def _remember(self, look: _Look, place: Place | None) -> None:
         """Know what was read within the overlap, and where to go on; once all of it was looked at, begin again at its beginning."""
@@ -166,7 +165,7 @@ class FollowedView:
         for row in rows:
             tally = _Tally(row, [])
             tallies.append(tally)
-            for part in self._parts(row):
+            for part in self._content.parts(row.values):
                 if isinstance(part, Unread):
                     tally.problems += part.problems
                     continue
@@ -183,12 +182,6 @@ class FollowedView:
             log.info("rows.read", view=self.source.name, rows=len(rows), rejected=len(rejected), **counts)
         return len(rejected)
 
-    def _parts(self, row: ViewRow) -> Sequence[ReadDeclaration | Unread]:
-        try:
-            return list(read_document(row.document, self._reader, source=self.source.name))
-        except ContentError as error:
-            return [Unread.of(error.problems)]
-
     def _finish(self, batch: Sequence[tuple[_Tally, ReadDeclaration]]) -> None:
         outcomes: list[Outcome] = self._intake.accept([read for _, read in batch])
         for (tally, read), outcome in zip(batch, outcomes, strict=True):
@@ -204,7 +197,7 @@ class FollowedView:
         name = self._name_of(tally.row.place)
         told = tally.problems[:PROBLEMS_TOLD]
         reason = Reason(name, datetime.now(UTC), self._intake.party.urn, told, len(tally.problems), tally.accepted)
-        self._shelves.set_aside(name, tally.row.document, reason.to_bytes())
+        self._shelves.set_aside(name, self._content.raw(tally.row.values), reason.to_bytes())
         log.warning("row.rejected", view=self.source.name, file=name, codes=sorted({problem.code for problem in told}))
 
     def _name_of(self, place: Place) -> str:

@@ -5,8 +5,6 @@ What the columns must promise, the DDL and the query plan stand in docs/sources.
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -34,32 +32,31 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from broker.settings.sources import ViewSource
 from producers.sources.view.places import Place, checked
-from schemas.errors import SettingsError, UnavailableError, shown
+from schemas.errors import UnavailableError, shown
 
 STATEMENT_SECONDS = 60
 _ROW_VALUES = ("postgresql", "sqlite")  # they compare rows of values; Oracle does not
-_ENCODING = re.compile(r"""\A(\s*<\?xml[^>]*?)\s+encoding\s*=\s*("[^"]*"|'[^']*')""")
 _AT_ONCE = 100  # documents asked for by key in one statement
 
 
 @dataclass(frozen=True, slots=True)
 class ViewRow:
-    """One row: where it stands, and the document in it."""
+    """One row: where it stands, and the values of the columns that were asked for beside that."""
 
     place: Place
-    document: bytes
+    values: tuple[Any, ...]
 
 
 class Snapshot:
     """The view as it stands at one moment: whatever is asked, the answers fit each other."""
 
-    def __init__(self, connection: Connection, source: ViewSource) -> None:
+    def __init__(self, connection: Connection, source: ViewSource, columns: Sequence[str]) -> None:
         schema, _, bare = source.view.rpartition(".")
-        names = (source.changed, *source.key, source.document)
+        names = dict.fromkeys((source.changed, *source.key, *columns))
         self._connection = connection
         self._table = table(bare, *(column(name) for name in names), schema=schema or None)
         self._order = [self._table.c[name] for name in (source.changed, *source.key)]
-        self._document = self._table.c[source.document]
+        self._columns = [self._table.c[name] for name in columns]
 
     def oldest_open(self) -> int:
         """PostgreSQL: the id of the oldest transaction that had not ended; every one below it had (pg_snapshot_xmin, "System Information
@@ -75,8 +72,8 @@ class Snapshot:
 
     def rows(self, after: Place | None, before: int | None, limit: int) -> list[ViewRow]:
         """Rows that follow a place, in order, none of them changed at `before` or later."""
-        query = rows_query(self._connection.dialect.name, self._order, self._document, after, before, limit)
-        return [ViewRow(checked(row[:-1]), bytes_of(row[-1])) for row in self._connection.execute(query)]
+        query = rows_query(self._connection.dialect.name, self._order, self._columns, after, before, limit)
+        return [self._row(row) for row in self._connection.execute(query)]
 
     def places(self, after: Place | None, since: Any, limit: int) -> list[Place]:
         """The places of rows that follow one, none of them changed before `since`, in order."""
@@ -87,7 +84,7 @@ class Snapshot:
             query = query.where(_follows(self._connection.dialect.name, self._order, after))
         return [checked(row) for row in self._connection.execute(query)]
 
-    def documents(self, places: Sequence[Place]) -> list[ViewRow]:
+    def rows_at(self, places: Sequence[Place]) -> list[ViewRow]:
         """The rows at these places that are still there, in the order of `places`."""
         found: dict[Place, ViewRow] = {}
         for start in range(0, len(places), _AT_ONCE):
@@ -97,9 +94,12 @@ class Snapshot:
                     for place in places[start : start + _AT_ONCE]
                 )
             )
-            for row in self._connection.execute(select(*self._order, self._document).where(here)):
-                found[tuple(row[:-1])] = ViewRow(tuple(row[:-1]), bytes_of(row[-1]))
+            for row in map(self._row, self._connection.execute(_asked(self._order, self._columns).where(here))):
+                found[row.place] = row
         return [found[place] for place in places if place in found]
+
+    def _row(self, row: Any) -> ViewRow:
+        return ViewRow(checked(row[: len(self._order)]), tuple(row[len(self._order) :]))
 
     def anything_from(self, changed: int) -> bool:
         """Whether there are rows that changed at `changed` or later."""
@@ -111,13 +111,23 @@ class Snapshot:
 
 
 def rows_query(
-    dialect: str, order: Sequence[ColumnElement[Any]], document: ColumnElement[Any], after: Place | None, before: int | None, limit: int
+    dialect: str,
+    order: Sequence[ColumnElement[Any]],
+    columns: Sequence[ColumnElement[Any]],
+    after: Place | None,
+    before: int | None,
+    limit: int,
 ) -> Select[Any]:
     """The query by which rows are read: a range of the index on (changed, key), from where the last one ended."""
-    query = select(*order, document).order_by(*order).limit(limit)
+    query = _asked(order, columns).order_by(*order).limit(limit)
     if before is not None:
         query = query.where(order[0] < _bound(before))
     return query if after is None else query.where(_follows(dialect, order, after))
+
+
+def _asked(order: Sequence[ColumnElement[Any]], columns: Sequence[ColumnElement[Any]]) -> Select[Any]:
+    """The place first, then the rest; a column of the key may be asked for again, under another name."""
+    return select(*order, *(each.label(f"c{at}") for at, each in enumerate(columns)))
 
 
 def _follows(dialect: str, order: Sequence[ColumnElement[Any]], after: Place) -> ColumnElement[bool]:
@@ -140,9 +150,10 @@ def _bound(value: Any) -> Any:
 class NationalView:
     """One table or view of a national database. Used by one thread."""
 
-    def __init__(self, engine: Engine, source: ViewSource) -> None:
+    def __init__(self, engine: Engine, source: ViewSource, columns: Sequence[str]) -> None:
         self._engine = engine
         self._source = source
+        self._columns = columns
 
     @contextmanager
     def snapshot(self) -> Iterator[Snapshot]:
@@ -150,7 +161,7 @@ class NationalView:
         try:
             with self._engine.connect() as connection:
                 begin_reading(connection)
-                yield Snapshot(connection, self._source)
+                yield Snapshot(connection, self._source, self._columns)
         except DBAPIError as error:
             raise UnavailableError("view-away", f"the national database refuses or is away: {shown(_first_line(error.orig))}") from error
         except SQLAlchemyError as error:
@@ -173,21 +184,6 @@ def begin_reading(connection: Connection) -> None:
         connection.execute(text("SET TRANSACTION READ ONLY"))
     else:
         connection.execute(text("PRAGMA query_only = ON"))
-
-
-def bytes_of(value: Any) -> bytes:
-    """The document in a column: text (CLOB, XML), bytes (BLOB, bytea) or JSON; empty where it is NULL."""
-    if hasattr(value, "read"):  # Oracle's LOBs
-        value = value.read()
-    if value is None:
-        return b""
-    if isinstance(value, str):
-        return _ENCODING.sub(r"\1", value, count=1).encode("utf-8", "replace")  # it is text already, whatever it said to be encoded in
-    if isinstance(value, bytes | bytearray | memoryview):
-        return bytes(value)
-    if isinstance(value, dict | list):
-        return json.dumps(value, ensure_ascii=False).encode("utf-8", "replace")
-    raise SettingsError("view-document", "the document's column holds text, bytes or JSON", value=type(value).__name__)
 
 
 def _first_line(error: object) -> str:

@@ -306,6 +306,53 @@ def test_documents_may_stand_in_columns_of_several_kinds(ledger: Ledger, given: 
     assert ledger.references() == ["1"]
 
 
+MAPPING = """
+type = "customs.export-declaration.v1"
+kept = ["remark"]
+
+[constants]
+administration = "TJ"
+export_country = "TJ"
+destination_country = "AF"
+
+[columns]
+office = "office_code"
+serial = { field = "registration_number", digits = "any" }
+registered_on = "registered_on"
+exporter = "exporter_name"
+goods = "items[].description"
+hs_code = "items[].hs_code"
+mass = "items[].gross_mass_kg"
+"""
+
+
+def test_the_columns_of_a_view_may_be_the_declaration_by_a_mapping_file(ledger: Ledger, tmp_path: Path) -> None:
+    mapping = tmp_path / "columns.toml"
+    mapping.write_text(MAPPING)
+    with ledger.connect() as connection:
+        put(connection, 1, 2, 3)
+        connection.execute("""
+            CREATE VIEW mapped AS SELECT office, year, serial, DATE '2026-11-20' AS registered_on, 'ҶДММ Меваи Вахш' AS exporter, txid,
+            'Apples' AS goods, CASE serial WHEN 2 THEN 'none' ELSE '080810' END AS hs_code, 1500.5 + serial AS mass, NULL AS remark
+            FROM declaration""")
+    read_all(ledger.follow(view="mapped", document=None, columns=mapping))
+    rows = [json.loads(row.raw)["data"] for row in ledger.outbox.waiting("urn:customs:af:customs", 100, 10**9)]
+    assert [row["registration_number"] for row in rows] == ["1", "3"]
+    assert rows[0]["registered_on"] == "2026-11-20"
+    assert rows[0]["items"][0]["gross_mass_kg"] == "1501.5"
+    (reason,) = (json.loads(file.read_bytes()) for file in ledger.rejected.glob("*.reason.json"))
+    assert (reason["problems"][0]["field"], reason["problems"][0]["path"]) == ("items.0.hs_code", "hs_code")
+    (row,) = (file for file in ledger.rejected.iterdir() if not file.name.endswith(".reason.json"))
+    assert json.loads(row.read_bytes())["hs_code"] == "none"
+
+
+def test_a_mapping_whose_rows_are_items_is_refused_for_a_view(ledger: Ledger, tmp_path: Path) -> None:
+    mapping = tmp_path / "columns.toml"
+    mapping.write_text(MAPPING.replace("[columns]", '[rows]\none_is = "item"\nkey = ["office", "serial"]\n\n[columns]'))
+    with pytest.raises(SettingsError, match="columns-value"):
+        ledger.follow(document=None, columns=mapping)
+
+
 def test_a_reader_with_the_documented_rights_can_read_and_nothing_else(ledger: Ledger, tmp_path: Path) -> None:
     name = f"reader_{random.randrange(10**9)}"
     reader = sql.Identifier(name)
@@ -416,6 +463,8 @@ def _wait(true: Any) -> None:
     [
         ({"database": "sqlite:///x"}, "PostgreSQL's"),
         ({"key": ("txid",)}, "different columns"),
+        ({"document": None}, "document or columns"),
+        ({"columns": "columns.toml"}, "document or columns"),
         ({"view": "a.b; DROP TABLE c"}, "match"),
         ({"changed": 'x"y'}, "match"),
         ({"database": "mysql://x"}, "match"),
