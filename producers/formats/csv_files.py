@@ -15,7 +15,7 @@ from typing import BinaryIO
 from producers.formats.columns import Columns, compared
 from producers.formats.describing import describe_fields
 from producers.formats.grouping import parts_of_records
-from producers.formats.reading import Conventions, Described, Part, Reading, Unread
+from producers.formats.reading import HEAD_BYTES, Conventions, Described, Part, Reading, Unread
 from producers.formats.rows import Record, resolve_header
 from schemas.errors import ContentError
 
@@ -38,7 +38,7 @@ class CsvFiles:
     def recognises(self, head: bytes) -> bool:
         """Whether it is clearly rows of cells: text, and its first rows have the same three or more cells under one of the delimiters."""
         text = _text_of(head)
-        return text is not None and any(_is_table(text, delimiter, whole=len(head) < 4096) for delimiter in DELIMITERS)
+        return text is not None and any(_is_table(text, delimiter, whole=len(head) < HEAD_BYTES) for delimiter in DELIMITERS)
 
     def may_be(self, head: bytes) -> bool:
         """Whether it is text at all: where the source has a mapping file and no other format knows the file, it was meant for this one."""

@@ -12,7 +12,7 @@ from schemas.errors import Problem
 if TYPE_CHECKING:
     from producers.formats.columns import Columns
 
-HEAD_BYTES = 4096  # what `recognises` is shown of a file
+HEAD_BYTES = 16_384  # what `recognises` is shown of a file: people write long remarks before the first element
 
 DateOrder = Literal["dmy", "mdy", "ymd"]
 
@@ -143,7 +143,7 @@ class Format(Protocol):
         """What it is, in a few words."""
 
     def recognises(self, head: bytes) -> bool:
-        """Whether a file that begins with `head` (its first 4,096 bytes at most) is of this format, broken or not."""
+        """Whether a file that begins with `head` (its first `HEAD_BYTES` at most) is of this format, broken or not."""
 
     def read(self, stream: BinaryIO, conventions: Conventions) -> Reading:
         """Read a file from its beginning. What is wrong with it comes as `Unread`; only the stream's own OSError is raised."""

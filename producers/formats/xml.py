@@ -23,6 +23,8 @@ DOCUMENT_DEPTH = 40
 
 _BOMS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
 _NOT_ELEMENTS = re.compile(r"<!--.*?(-->|\Z)|<\?.*?(\?>|\Z)", re.DOTALL)
+_BEFORE = re.compile(r"\s*(?:<!--.*?-->|<\?.*?\?>)", re.DOTALL)
+_SHOWN = 4096  # characters from the first element on that are looked at
 _START = re.compile(r"<(?:[\w.-]+:)?([A-Za-z_][\w.-]*)")
 
 
@@ -34,7 +36,9 @@ def elements_in(head: bytes) -> list[str]:
             break
     else:
         text = head.decode("utf-8", "ignore")
-    text = _NOT_ELEMENTS.sub("", text).lstrip()
+    while found := _BEFORE.match(text):  # remarks before the first element, however long
+        text = text[found.end() :]
+    text = _NOT_ELEMENTS.sub("", text[:_SHOWN]).lstrip()
     return _START.findall(text) if text.startswith("<") else []
 
 

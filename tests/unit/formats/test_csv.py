@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from producers.formats.csv_files import FORMAT
-from producers.formats.reading import Conventions, ReadDeclaration, Unread
+from producers.formats.reading import HEAD_BYTES, Conventions, ReadDeclaration, Unread
 from producers.formats.registry import Reader, load_formats
 from schemas.content import validate
 from schemas.errors import ContentError
@@ -201,7 +201,7 @@ def test_clear_tables_are_recognised_in_any_encoding() -> None:
         for encoding in ("utf-8", "utf-16"):
             assert FORMAT.recognises(text.encode(encoding)), text
     assert FORMAT.recognises(written([row("1", goods="Цемент")]).encode("cp1251"))
-    assert FORMAT.recognises(written([row(str(number)) for number in range(500)]).encode()[:4096])
+    assert FORMAT.recognises(written([row(str(number)) for number in range(2_000)]).encode()[:HEAD_BYTES])
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from producers.formats.reading import Conventions, ReadDeclaration, Unread
+from producers.formats.reading import HEAD_BYTES, Conventions, ReadDeclaration, Unread
 from producers.formats.wco.format import FORMAT
 from schemas.catalogue import CATALOGUE
 from schemas.content import validate
@@ -113,11 +113,12 @@ def test_a_declaration_that_was_not_registered_yet_and_has_no_commodity_code_is_
         metadata(declaration()).replace("\n", "\r\n"),
         f"<r:submitDeclarationRequest xmlns:r='urn:x'><r:detail>{metadata(declaration())[22:]}</r:detail></r:submitDeclarationRequest>",
         "<!-- by hand -->" + metadata(declaration())[22:],
+        "<?xml version='1.0'?>\n<!--" + "a long remark. " * 900 + "-->\n" + metadata(declaration())[22:],
     ],
-    ids=["bare", "no namespace", "byte order mark", "CRLF", "wrapped", "comment first"],
+    ids=["bare", "no namespace", "byte order mark", "CRLF", "wrapped", "comment first", "long comment first"],
 )
 def test_it_is_recognised_and_read_however_it_is_wrapped(document: str) -> None:
-    assert FORMAT.recognises(document.encode()[:4096])
+    assert FORMAT.recognises(document.encode()[:HEAD_BYTES])
     assert taken(FORMAT, document, DUSHANBE).data == taken(FORMAT, metadata(declaration()), DUSHANBE).data
 
 
