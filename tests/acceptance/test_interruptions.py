@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import time
 from functools import partial
+from pathlib import Path
 
 import pytest
 
 from schemas import examples
+from schemas.names import EventType
 from tests.acceptance.world import World, wait_for
 
 
@@ -89,3 +92,39 @@ def test_the_house_waits_for_its_database_and_goes_on(world: World) -> None:
     there = world.tallies()[0]
     assert there.balanced
     assert there.held == 0
+
+
+def test_a_house_killed_while_it_carries_on_gives_asycuda_each_declaration_once(world: World, tmp_path: Path) -> None:
+    house, folder, taken = world.lab.af, tmp_path / "import", tmp_path / "taken"
+    folder.mkdir()
+    taken.mkdir()
+    follower = {"name": "asycuda", "kind": "asycuda-files", "folder": str(folder), "office": "SHE01", "purpose": "customs-control"}
+    lines = [f"{key} = {json.dumps(value)}" for key, value in follower.items()]
+    before = house.config.read_text()
+    table = "\n".join(["[[house.followers]]", f'types = ["{EventType.EXPORT_DECLARATION.value}"]', *lines, "", "[posts."])
+    house.config.write_text(before.replace("[posts.", table, 1))
+    imported: list[str] = []
+
+    def import_files() -> int:
+        for path in folder.glob("*.xml"):  # as ASYCUDA does: what it has taken is not there any more
+            imported.append(path.name)
+            path.rename(taken / path.name)
+        return len(imported)
+
+    world.drop(world.lab.tj, "panji-poyon", ((EventType.EXPORT_DECLARATION, examples.export("tj", "PNJ", f"F{n}")) for n in range(150)))
+    try:
+        for share in (20, 90):
+            world.lab.daemons["af-customs"].kill()
+            world.lab.spawn_house(house)
+            wait_for("some of it is imported", lambda share=share: import_files() >= share)  # type: ignore[misc]
+        world.wait_quiet()
+        ((loaded,),) = world.rows(house, "SELECT count(*) FROM declaration WHERE kind = 'export' AND administration = 'tj'")
+        wait_for("all of it is imported", lambda: import_files() >= loaded)
+        said = world.panj(house, "customs", "follow", "status", "--json")
+        assert (said.code, said.document[0]["behind"], said.document[0]["outcomes"]["written"]) == (0, 0, loaded)
+        assert len(imported) == len(set(imported)) == loaded
+        assert not list(folder.iterdir())
+    finally:
+        house.config.write_text(before)
+        world.lab.daemons["af-customs"].kill()
+        world.lab.spawn_house(house)
