@@ -13,10 +13,9 @@ from broker.outbox.store import now_utc
 from broker.settings.model import Settings
 from broker.trust.anchors import TrustStore
 from producers.fates.receivers import receiver_of
-from producers.formats.registry import load_formats
 from producers.intake import routes_of
 from producers.life import examine_outbox
-from producers.post import identity_of
+from producers.post import identity_of, reader_of_post
 from producers.sources.http.service import tls_of
 from producers.sources.http.tokens import read_tokens
 from producers.views import look_at
@@ -43,7 +42,7 @@ class Finding:
 def examine(settings: Settings, name: str) -> Iterator[Finding]:
     """Look at everything, whatever is found before."""
     yield _finding("releases", lambda: _releases(settings))
-    yield _finding("formats", lambda: ", ".join(each.name for each in load_formats()))
+    yield _finding("formats", lambda: _formats(settings, name))
     yield _finding("key and certificate", lambda: _identity(settings, name))
     yield _finding("trust anchors", lambda: _anchors(settings))
     yield _finding("outbox", lambda: examine_outbox(settings, name))
@@ -70,6 +69,12 @@ def _releases(settings: Settings) -> str:
     if not routes:
         raise SettingsError("release-none", "exchange.toml releases nothing to anybody: every declaration would be rejected")
     return "; ".join(f"{event_type} to {', '.join(house.unit for house, _ in to)}" for event_type, to in sorted(routes.items()))
+
+
+def _formats(settings: Settings, name: str) -> str:
+    reader = reader_of_post(settings, name)
+    mapped = f"; tables by {settings.posts[name].reading.columns}" if reader.conventions.columns is not None else ""
+    return ", ".join(each.name for each in reader.formats) + mapped
 
 
 def _identity(settings: Settings, name: str) -> str:

@@ -15,11 +15,12 @@ from zoneinfo import ZoneInfo, available_timezones
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from broker.settings.words import CodeTable, StreamType
+from producers.formats import rules
 from producers.formats.cells import Path, Taking, constant_of, taking
-from producers.formats.fields import fields_of
+from producers.formats.fields import INSTANT, fields_of
 from producers.formats.reading import Conventions, Described
 
-Encoding = Literal["utf-8", "utf-16", "utf-16-le", "utf-16-be", "cp1251", "cp1256"]
+Encoding = Literal["utf-8", "utf-16", "utf-16-le", "utf-16-be", "cp1251", "cp1256", "cp866"]
 Delimiter = Literal[",", ";", "\t", "|"]
 RuleName = Literal["text", "code", "hs-code", "beyond-hs"]
 Constant = str | int | bool
@@ -152,6 +153,22 @@ class Columns(_Table):
     def goods(self) -> tuple[str, ...]:
         """The columns that say what the goods of an item are."""
         return self._filling("items[].hs_code", "items[].description")
+
+    @cached_property
+    def dated(self) -> tuple[str, ...]:
+        """The columns that hold dates, with or without a time of day."""
+        return tuple(
+            dict.fromkeys(
+                name
+                for takings in self.takings.values()
+                for name, each in takings.items()
+                if any(taking.row.rule in (rules.DAY, INSTANT) for taking in each)
+            )
+        )
+
+    def shows_no_order(self, conventions: Conventions) -> bool:
+        """Whether neither this file nor the source says in which order dates are written, and there are dates."""
+        return self.under(conventions).date_order is None and bool(self.dated)
 
     def _filling(self, *fields: str) -> tuple[str, ...]:
         return tuple(name for name, uses in self.columns.items() if any(use.field in fields for use in uses))

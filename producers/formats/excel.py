@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 
 from producers.formats.columns import Columns
 from producers.formats.describing import describe_fields
-from producers.formats.grouping import parts_of_records
+from producers.formats.grouping import parts_of_records, with_order_shown
 from producers.formats.reading import Conventions, Described, LocatedProblem, Part, Place, Reading, Unread
 from producers.formats.rows import Record, is_number, resolve_header, text_of
 from producers.formats.workbooks import Cell, OpenWorkbook, looks_like_workbook
@@ -70,6 +70,9 @@ def _parts(stream: BinaryIO, conventions: Conventions) -> Iterator[Part]:
             yield Unread.of(ContentError("columns-missing", _SAYS_NOTHING).problems)
             return
         sheet, rows = _opened(book, columns)
+        if columns.shows_no_order(conventions):
+            conventions = with_order_shown(conventions, columns, _records(rows, sheet, columns))
+            sheet, rows = _opened(book, columns)
     except ContentError as error:
         yield Unread.of(error.problems)
         return

@@ -11,8 +11,9 @@ from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 
 from producers.formats.columns import Columns
+from producers.formats.dates import dates_of
 from producers.formats.declaring import declare
-from producers.formats.reading import Conventions, LocatedProblem, Part, Place, ReadDeclaration, Unread
+from producers.formats.reading import Conventions, DateOrder, LocatedProblem, Part, Place, ReadDeclaration, Unread
 from producers.formats.rows import Record, records_of
 from schemas.errors import ContentError
 from schemas.limits import ITEMS
@@ -44,6 +45,19 @@ def parts_of_records(rows: Iterable[Record | Unread], columns: Columns, conventi
         if warnings and isinstance(part, ReadDeclaration):  # told once, with the first declaration of the table
             part, warnings = replace(part, warnings=(*warnings, *part.warnings)), []
         yield part
+
+
+def with_order_shown(conventions: Conventions, columns: Columns, rows: Iterable[Record | Unread]) -> Conventions:
+    """Learn the order of day and month from all dates of a table, where it shows in one way: 4/1/15 can be read beside 4/13/15.
+
+    What contradicts it, or stays open, is refused when it is read.
+    """
+    orders: set[DateOrder | None] = set()
+    for row in rows:
+        if isinstance(row, Record):
+            orders.add(dates_of([row.said(name, columns) for name in columns.dated], None).order)
+    orders -= {None, "ymd"}  # a year of four digits in front can be read beside either
+    return replace(conventions, date_order=orders.pop()) if len(orders) == 1 else conventions
 
 
 @dataclass(slots=True)

@@ -18,7 +18,7 @@ TYPE = EventType.EXPORT_DECLARATION
 _SPELLINGS = {
     "office_code": "office | office id | customs office | customs post | post | код таможни | таможенный пост | пост | гумрук",
     "registration_number": (
-        "declaration id | declaration no | declaration number | decl no | registration no | reg no | reg number | sad number | mrn | "
+        "declaration id | declaration no | declaration number | decl no | registration no | reg no | reg number | number | no | mrn | "
         "номер декларации | номер дт | номер гтд | рег номер | регистрационный номер | рақами эъломия | شماره اظهارنامه"
     ),
     "registration_year": "year | reg year | год | сол | سال",
@@ -52,6 +52,7 @@ _SPELLINGS = {
     "items[].item_price": "price | item value | invoice price | стоимость | цена",
     "items[].statistical_value": "customs value | статистическая стоимость | таможенная стоимость",
 }
+_GENERAL = frozenset(("number", "kind", "reason", "version", "corrects"))  # they say nothing by themselves
 _KEYS = ("office_code", "registration_year", "registered_on", "registration_number")
 _PARTS = re.compile(r"[\W_]+")
 
@@ -98,6 +99,8 @@ def _known() -> dict[str, str]:
     paths = sorted(fields_of(TYPE), key=lambda path: not path.startswith("items[]."))
     own: dict[str, str] = {}
     for path in paths:
+        if path.rpartition(".")[2] in _GENERAL:
+            continue
         if path.count("[]") - path.endswith("[]") - path.startswith("items[].") == 0 and "." not in path.removeprefix("items[]."):
             own.setdefault(_plain(path.removeprefix("items[].")), path)
     return {_plain(spelling): field for field, spellings in _SPELLINGS.items() for spelling in spellings.split("|")} | own

@@ -61,7 +61,8 @@ def test_encodings_that_tell_of_themselves_are_read(encoding: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("encoding", "goods"), [("cp1251", "Цемент серый"), ("cp1256", "سيمان ابيض"), ("utf-16-le", "Семент"), ("utf-16-be", "Семент")]
+    ("encoding", "goods"),
+    [("cp1251", "Цемент серый"), ("cp1256", "سيمان ابيض"), ("cp866", "Цемент"), ("utf-16-le", "Семент"), ("utf-16-be", "Семент")],
 )
 def test_other_encodings_are_read_where_the_mapping_file_names_them_and_never_guessed(encoding: str, goods: str) -> None:
     raw = written([row("1", goods="lime"), row("2", goods=goods)]).encode(encoding)
@@ -123,6 +124,13 @@ def test_lines_above_the_header_are_counted_where_the_mapping_file_tells_of_them
     parts = parts_of(text, ONE_A_ROW + "\n[table]\nabove_header = 2\n")
     assert numbers_of(parts) == ["1"]
     assert told(parts[1]) == ("code-length", 5)
+
+
+def test_a_first_line_that_states_the_delimiter_is_no_header() -> None:
+    text = "sep=|\r\n" + written([row("1"), row("2", hs="1")], delimiter="|")
+    parts = parts_of(text)
+    assert numbers_of(parts) == ["1"]
+    assert told(parts[1]) == ("code-length", 4)
 
 
 def test_a_header_is_known_whatever_its_capitals_blanks_and_order() -> None:

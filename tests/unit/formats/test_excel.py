@@ -89,6 +89,11 @@ def test_dates_of_a_workbook_that_counts_from_1904_are_the_same_days() -> None:
     assert read_of(parts_of(raw)[0]).data["registered_on"] == "2026-03-04"
 
 
+def test_the_order_of_dates_in_text_cells_is_learned_from_the_whole_sheet() -> None:
+    parts = parts_of(made([row("1", date="04.03.2026"), row("2", date="04.13.2026")]))
+    assert [read_of(part).data["registered_on"] for part in parts] == ["2026-04-03", "2026-04-13"]
+
+
 def test_a_bare_number_or_a_time_is_no_date() -> None:
     (part,) = parts_of(made([("TJ020", "1", 46085, "252329", "x", 1)]))
     assert isinstance(part, Unread)

@@ -8,6 +8,8 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from producers.formats.columns_files import read_columns
 from producers.formats.grouping import DECLARATIONS, rows_to_parts
@@ -50,6 +52,23 @@ def test_a_key_that_comes_again_later_is_refused_and_never_merged() -> None:
         parts = parts_of(text, mapping)
         assert set(codes_of(parts)) == {"key-repeated"}
         assert numbers_of(parts) == ["1", "2", "3"]
+
+
+@given(st.lists(st.tuples(st.integers(1, 4), st.sampled_from(["good", "good", "ragged"])), max_size=14))
+def test_whatever_the_order_of_rows_a_declaration_is_taken_whole_or_not_at_all(rows: list[tuple[int, str]]) -> None:
+    lines = [
+        ",".join([*row(str(key), goods=str(place)), *(["more"] if state == "ragged" else [])]) for place, (key, state) in enumerate(rows)
+    ]
+    parts = parts_of(written([]) + "\n".join(lines), ITEMS)
+    taken = [part for part in parts if not isinstance(part, Unread)]
+    assert len(set(numbers_of(taken))) == len(taken), "no key is taken twice"
+    for part in taken:
+        places = [int(name) for _, name in goods_of(part)]
+        first, last = places[0], places[-1]
+        assert places == list(range(first, last + 1)), "its rows stand together, and none of another is among them"
+        beside = [rows[place][0] for place in (first - 1, last + 1) if 0 <= place < len(rows)]
+        assert rows[first][0] not in beside, "none is missing"
+        assert all(rows[place] == (rows[first][0], "good") for place in places)
 
 
 def test_rows_that_disagree_over_the_whole_declaration_are_refused_with_both_lines() -> None:
@@ -191,6 +210,14 @@ def test_dates_and_times_take_their_order_and_zone_from_the_mapping_file() -> No
     assert second.data["registered_on"] == "2026-03-04"
     assert codes_of(parts_of(written([row("1", date="04.03.2026")]))) == ["date-ambiguous"]
     assert codes_of(parts_of(written([row("1", date="04.03.2026")]), date_order="dmy")) == []
+
+
+def test_the_order_of_dates_is_learned_from_the_whole_table_where_it_shows_in_one_way() -> None:
+    shown = written([row("1", date="04.03.2026"), row("2", date="04.13.2026")])
+    assert [read_of(part).data["registered_on"] for part in parts_of(shown)] == ["2026-04-03", "2026-04-13"]
+    both = written([row("1", date="04.03.2026"), row("2", date="04.13.2026"), row("3", date="13.04.2026")])
+    assert codes_of(parts_of(both)) == ["date-ambiguous"]
+    assert codes_of(parts_of(shown, date_order="dmy")) == ["date-invalid"], "what is stated goes before what shows"
 
 
 def test_the_source_gives_what_no_column_says() -> None:
