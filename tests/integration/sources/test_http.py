@@ -343,6 +343,16 @@ def test_a_port_that_is_taken_is_told_and_not_died_of(door: Door, tmp_path: Path
     other.outbox.close()
 
 
+def test_a_small_answer_does_not_wait_for_more(tmp_path: Path) -> None:
+    """With Nagle's algorithm on, each answer would wait 40 ms for the client's delayed acknowledgement."""
+    door = Door(settings_with(tmp_path))
+    with door.service._listening() as listener, socket.create_connection(listener.getsockname(), 10):
+        accepted, _ = listener.accept()
+        assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+        accepted.close()
+    door.outbox.close()
+
+
 def _validators(client: httpx.Client) -> dict[tuple[str, str, str], Draft202012Validator]:
     document = client.get("/openapi.json").json()
     assert document["openapi"] == "3.1.0"
