@@ -18,6 +18,7 @@ from broker.settings.sources import HttpIntake
 from producers.formats.registry import Reader
 from producers.intake import Intake
 from producers.sources.http.application import Counter
+from producers.sources.http.connections import BoundedConnection
 from producers.sources.http.reception import Reception
 from producers.sources.http.tokens import Tokens
 from schemas.errors import SettingsError, UnavailableError
@@ -76,7 +77,7 @@ class HttpService:
         tls = self._tls
         return uvicorn.Config(
             self._counter.application(),
-            http="h11",
+            http=BoundedConnection,
             ws="none",
             lifespan="off",
             loop="asyncio",

@@ -22,7 +22,7 @@ from jsonschema import Draft202012Validator
 from broker.outbox.room import Room
 from broker.outbox.values import Occurrences, Relayed, Settlement
 from broker.trust.authority import create_authority
-from producers.sources.http import application
+from producers.sources.http import application, connections
 from producers.sources.http.tokens import add_token, remove_token
 from schemas.errors import Problem, UnavailableError
 from schemas.fates import Fate
@@ -243,6 +243,36 @@ def test_a_body_that_never_comes_is_given_up(tmp_path: Path, monkeypatch: pytest
         head = f"POST {PLACE} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {door.token}\r\nContent-Length: 10\r\n\r\nab"
         connection.sendall(head.encode())
         assert connection.recv(100).startswith(b"HTTP/1.1 408")
+
+
+def test_who_connects_and_says_nothing_or_half_is_sent_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "HEAD_SECONDS", 0.4)
+    with door_of(settings_with(tmp_path)) as door:
+        whole = f"GET /healthz HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {door.token}\r\n\r\n".encode()
+        for said, answers in ((b"", 0), (b"GET /healthz HT", 0), (whole + b"GET /hea", 1)):
+            with socket.create_connection(("127.0.0.1", door.service.port or 0), 10) as quiet:
+                quiet.sendall(said)
+                heard = b""
+                while part := quiet.recv(1_000):  # until it is closed over there
+                    heard += part
+                assert heard.count(b"HTTP/1.1 200") == answers
+
+
+def test_connections_beyond_their_number_are_closed_and_the_others_go_on(tmp_path: Path) -> None:
+    with door_of(settings_with(tmp_path, max_in_flight=1)) as door, door.client() as client:
+        assert client.post(PLACE, content=body()).status_code == 202
+        quiet = [socket.create_connection(("127.0.0.1", door.service.port or 0), 10) for _ in range(20)]
+        closed = [each for each in quiet[8:] if each.recv(1) == b""]
+        assert len(closed) == 12
+        for each in quiet:
+            each.close()
+        until = time.monotonic() + 10
+        while True:
+            try:
+                assert client.post(PLACE, content=body()).status_code == 202
+                break
+            except httpx.TransportError:
+                assert time.monotonic() < until
 
 
 def test_more_requests_than_are_taken_at_once_are_asked_to_come_again(tmp_path: Path) -> None:
