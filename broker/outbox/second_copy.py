@@ -10,14 +10,14 @@ import json
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as StillWaiting
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import structlog
 from sqlalchemy import Connection
@@ -26,6 +26,7 @@ from broker.outbox import copying
 from broker.outbox.copy_files import SEGMENT_BYTES, Segment, prepare, remove, sizes_of
 from broker.outbox.copy_lines import CopiedEvent, decode_all, encode
 from broker.outbox.copying import CopyStanding
+from broker.outbox.values import Acceptance
 from schemas.errors import PanjError
 
 log = structlog.get_logger()
@@ -93,6 +94,17 @@ class SecondCopy:
     def whole(self) -> bool:
         """Whether all that is unsettled is known to be in it."""
         return self._whole and self._trouble is None
+
+    def take(
+        self, accepted: list[Acceptance], rows: Sequence[Mapping[str, Any]], elsewhere: Callable[[], CopyStanding | None]
+    ) -> list[Acceptance]:
+        """Copy what was accepted newly (`rows`), and say of each acceptance in how many copies it is.
+
+        `elsewhere`: how the copy stands by the process that keeps it.
+        """
+        new = not rows or self.append([copying.copied(row) for row in rows])
+        old = len(rows) < len(accepted) and (self.whole or _is_whole(elsewhere()))
+        return [replace(each, copies=2) if (old if each.duplicate else new) else each for each in accepted]
 
     def append(self, events: Sequence[CopiedEvent]) -> bool:
         """Copy these events; whether they are on the second disk. Waits for that a bounded time, and not at all while there is trouble."""
@@ -268,3 +280,7 @@ class SecondCopy:
 def _place(event: CopiedEvent) -> copying.Place:
     said = json.loads(event.raw)
     return said["destination"], said["type"], said["epoch"], said["sequence"]
+
+
+def _is_whole(standing: CopyStanding | None) -> bool:
+    return standing is not None and standing.trouble is None and standing.whole

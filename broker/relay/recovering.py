@@ -6,6 +6,8 @@ What is kept and learned of it stands in `broker.outbox.recovering`; a relay tha
 from __future__ import annotations
 
 import json
+import time
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -25,6 +27,7 @@ log = structlog.get_logger()
 
 FIRST_WAIT_SECONDS = 5.0  # how long the first answer is waited for before it is asked again
 LONGEST_WAIT_SECONDS = 60.0
+LOOK_SECONDS = 1.0  # how soon it is seen that the outbox was set back, or that a recovery was begun
 LOOK_AGAIN = timedelta(minutes=10)  # until a house that has told all is asked for what was on its way then; doubled with every time
 LOOK_AGAIN_CAP = timedelta(days=1)
 
@@ -113,3 +116,51 @@ class LaneRecovery:
                 advice = 'the house over there takes no recoveries: run "panj topology check" here, and have it applied there'
                 log.warning("recovery.unroutable", destination=self.destination, advice=advice)
             self._leaving = None
+
+
+class Recoveries:
+    """What is asked of all customs houses, by lane; each second it is seen whether the outbox was set back, or has recovered."""
+
+    def __init__(self, outbox: Outbox, writer: ControlWriter) -> None:
+        self.seen_at = 0.0
+        self._outbox = outbox
+        self._writer = writer
+        self._lanes: dict[str, LaneRecovery] = {}
+
+    def begin(self, destinations: Mapping[str, str]) -> None:
+        """Know nothing but what the outbox says. `destinations`: each lane's house (URN)."""
+        self._lanes = {country: LaneRecovery(house, self._outbox, self._writer) for country, house in destinations.items()}
+
+    def of(self, country: str) -> LaneRecovery:
+        """One lane's."""
+        return self._lanes[country]
+
+    def look(self, now: datetime) -> None:
+        """See how the outbox stands, if that was not seen for a second."""
+        if time.monotonic() - self.seen_at >= LOOK_SECONDS:
+            self.see(now)
+
+    def see(self, now: datetime) -> None:
+        """See whether the outbox was set back, and which houses are to be asked; `panj post recover` may have begun it elsewhere."""
+        self.seen_at = time.monotonic()
+        for recovery in self._lanes.values():
+            if recovery.should_look_again(now):
+                self._outbox.ask_again(recovery.destination)
+        state = self._outbox.recovery()
+        for recovery in self._lanes.values():
+            recovery.stand(state)
+
+    def read(self, country: str, told: Iterable[Told]) -> Iterator[Told]:
+        """Those of these pages that answer what this lane asked."""
+        pages = map(self._lanes[country].read, told)
+        return (page for page in pages if page is not None)
+
+    def kept(self, houses: Collection[str], now: datetime) -> list[str]:
+        """Pages of these houses are kept: ask for the next ones. Gives their lanes, whose rows may have changed where all was told."""
+        if not houses:
+            return []
+        self.see(now)
+        lanes = [country for country, recovery in self._lanes.items() if recovery.destination in houses]
+        for country in lanes:
+            self._lanes[country].told()
+        return lanes

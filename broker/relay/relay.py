@@ -8,27 +8,26 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 
 import structlog
 
-from broker.bundle.pack import Route, pack
-from broker.clocks import ClockWatch, refuse_backwards, watch_seconds
+from broker.clocks import ClockWatch, watch_seconds
 from broker.outbox.leasing import new_holder
 from broker.outbox.store import Clock, Outbox, now_utc
 from broker.outbox.values import BeaconReturned, BeaconSent, EventFate, Occurrences, Recorded
-from broker.ports import Broker, Delivery, Message, Subscription
-from broker.relay.arrivals import Mailbox
+from broker.ports import Broker, Message
 from broker.relay.closing import Closings, ClosingTiming
 from broker.relay.decisions import Bundle, bundle_limits
 from broker.relay.fitness import Fitness
 from broker.relay.hindrances import Hindrances
 from broker.relay.lane import Lane
-from broker.relay.recovering import LaneRecovery
+from broker.relay.own_queues import OwnQueues
+from broker.relay.recovering import Recoveries
 from broker.relay.tenure import LEASE_SECONDS, Tenure
-from broker.relay.writing import ControlWriter
+from broker.relay.writing import ControlWriter, write_bundle
 from broker.settings.model import Settings
 from broker.suspension import holdback
 from broker.trust.anchors import TrustStore
@@ -38,12 +37,11 @@ from schemas.names import Party, house_of
 
 log = structlog.get_logger()
 
-PREFETCH = 50  # control messages in hand: a receipt holds up to 500 answers
 IDLE_SECONDS = 0.2  # how soon what another process accepted, or a beacon that falls due, is seen
 ACTIVE_SECONDS = 0.02  # the same while there was something to do within the last second: where one event came, more come
 ACTIVE_FOR_SECONDS = 1.0
 TROUBLE_SECONDS = 1.0  # between two turns while the outbox's database or our key is in trouble
-LOOK_SECONDS = 1.0  # how soon it is seen that the outbox was set back, or that a recovery was begun
+LOOK_SECONDS = 1.0  # how soon it is seen what people hold back
 FINISH_SECONDS = 3.0  # how long a relay that is told to stop waits for what is unconfirmed
 
 
@@ -71,20 +69,17 @@ class Relay:
         self._awake = threading.Event()
         self._settled = threading.Condition()
         self._tenure = Tenure(outbox, new_holder(), lease_seconds)
-        self._mailboxes = {lane: Mailbox(lane, party, settings.environment, trust) for lane in brokers}
+        self._queues = OwnQueues(settings, party, trust, brokers)
         self._settings = settings
         self._lanes: dict[str, Lane] = {}
-        self._subscriptions: dict[str, Subscription] = {}
         self._pending = Occurrences()
-        self._to_acknowledge: list[tuple[Subscription, Sequence[Delivery]]] = []
         self._trouble: str | None = None
         self._fitness = Fitness(outbox)
         self._clocks = ClockWatch(watch_seconds(settings.clock_tolerance_seconds))
         self._hindrances = Hindrances(outbox)
         self._active_at = 0.0
-        self._recoveries: dict[str, LaneRecovery] = {}
-        self._recovery_seen_at = 0.0
         self._writer = ControlWriter(party, settings.environment, lambda: self.identity)
+        self._recoveries = Recoveries(outbox, self._writer)
         timing = ClosingTiming(settings.closing.every_seconds, settings.relay.resend_grace_seconds)
         self._closings = Closings(outbox, timing, self._writer)
         self._suspensions_seen_at = 0.0
@@ -144,7 +139,6 @@ class Relay:
         self._tenure.begin()
         self._hindrances.begin()
         self._pending = Occurrences()
-        self._to_acknowledge = []
         self._lanes = {}
         for country, broker in self._brokers.items():
             partner = self._settings.partners.get(country)
@@ -152,12 +146,10 @@ class Relay:
             lane = Lane(house_of(country).urn, broker, self._outbox, self._settings.relay, limits, self.wake)
             lane.begin()
             self._lanes[country] = lane
-            self._recoveries[country] = LaneRecovery(lane.destination, self._outbox, self._writer)
+        self._recoveries.begin({country: lane.destination for country, lane in self._lanes.items()})
         self._closings.begin(self._lanes)
-        self._subscriptions = {
-            country: broker.subscribe(self._party.unit, PREFETCH, self.wake) for country, broker in self._brokers.items()
-        }
-        self._see_recovery()
+        self._queues.listen(self.wake)
+        self._recoveries.see(self._clock())
         self._see_suspensions(self._clock())
         self._tell_orphans()
         self._fitness.begin(self._clock())
@@ -172,9 +164,7 @@ class Relay:
 
     def close(self) -> None:
         """Stop listening and give up the lease; what was not acknowledged comes again."""
-        for subscription in self._subscriptions.values():
-            subscription.close()
-        self._subscriptions = {}
+        self._queues.close()
         self._tenure.end()
 
     def _turn_or_trouble(self) -> bool:
@@ -216,15 +206,14 @@ class Relay:
         if not self._tenure.holds:
             return
         self._closings.publish(self._brokers)
-        if time.monotonic() - self._recovery_seen_at >= LOOK_SECONDS:
-            self._see_recovery()
+        self._recoveries.look(now)
         if time.monotonic() - self._suspensions_seen_at >= LOOK_SECONDS:
             self._see_suspensions(now)
         for country, lane in self._lanes.items():
             for beacon in beacons:
                 if beacon.destination == lane.destination:
                     lane.send_beacon(self._writer.beacon(beacon, self._outbox.epoch))
-            recovery = self._recoveries[country]
+            recovery = self._recoveries.of(country)
             if not recovery.holds:
                 lane.send(self._sign, now)
             recovery.ask(lane, self._brokers[country], now)
@@ -241,19 +230,7 @@ class Relay:
         """Gather what came home and what was confirmed since the last turn."""
         for country, lane in self._lanes.items():
             self._pending.relayed.extend(lane.collect(now))
-            subscription = self._subscriptions[country]
-            deliveries = subscription.take(PREFETCH, 0)
-            if deliveries:
-                arrived = self._mailboxes[country].open(deliveries, now)
-                self._pending.settlements.extend(arrived.settlements)
-                self._pending.receipts.extend(arrived.receipts)
-                self._pending.returned.extend(arrived.returned)
-                self._pending.parked.extend(arrived.parked)
-                pages = map(self._recoveries[country].read, arrived.told)
-                self._pending.told.extend(page for page in pages if page is not None)
-                self._pending.answers.extend(arrived.answers)
-                self._pending.wishes.extend(arrived.wishes)
-                self._to_acknowledge.append((subscription, deliveries))
+            self._queues.take(country, self._pending, self._recoveries, now)
 
     def _record(self, beacons: Sequence[BeaconSent]) -> None:
         """Write it all down in one transaction, then acknowledge; where that fails, it stays pending."""
@@ -262,11 +239,10 @@ class Relay:
         if pending:
             self._active_at = time.monotonic()
             self._apply(self._outbox.record(pending), beacons, pending.returned)
-            self._learned({told.destination for told in pending.told})
+            for country in self._recoveries.kept({told.destination for told in pending.told}, self._clock()):
+                self._lanes[country].begin()  # know the rows anew
         self._pending = Occurrences()
-        acknowledge, self._to_acknowledge = self._to_acknowledge, []
-        for subscription, deliveries in acknowledge:
-            subscription.ack(deliveries)
+        self._queues.acknowledge()
 
     def _apply(self, recorded: Recorded, sent: Sequence[BeaconSent], returned: Sequence[BeaconReturned]) -> None:
         for lane in self._lanes.values():
@@ -286,27 +262,6 @@ class Relay:
             with self._settled:
                 self._settled.notify_all()
 
-    def _see_recovery(self) -> None:
-        """See whether the outbox was set back, and which houses are to be asked; `panj post recover` may have begun it elsewhere."""
-        self._recovery_seen_at = time.monotonic()
-        now = self._clock()
-        for recovery in self._recoveries.values():
-            if recovery.should_look_again(now):
-                self._outbox.ask_again(recovery.destination)
-        state = self._outbox.recovery()
-        for recovery in self._recoveries.values():
-            recovery.stand(state)
-
-    def _learned(self, houses: Collection[str]) -> None:
-        """Pages of these houses are kept: ask for the next ones, and know the rows anew where all was told."""
-        if not houses:
-            return
-        self._see_recovery()
-        for country, recovery in self._recoveries.items():
-            if recovery.destination in houses:
-                recovery.told()
-                self._lanes[country].begin()
-
     def _finish(self) -> None:
         """Record what is still confirmed within a few seconds; what is not is sent again by the next one."""
         end = time.monotonic() + FINISH_SECONDS
@@ -324,10 +279,7 @@ class Relay:
         log.info("relay.stopped", source=self._party.urn)
 
     def _sign(self, bundle: Bundle) -> Message:
-        now = self._clock()
-        refuse_backwards(now, max(row.accepted_at_utc for row in bundle.rows))  # accepted since by another process, perhaps
-        route = Route(self._party, Party.of_urn(bundle.destination), bundle.type)
-        message = pack(route, [row.raw for row in bundle.rows], [row.digest for row in bundle.rows], self.identity, now)
+        message = write_bundle(bundle, self._party, self.identity, self._clock())
         size = len(message.body)
         log.info("bundle.relayed", destination=bundle.destination, type=bundle.type, events=len(bundle.rows), bytes=size)
         return message

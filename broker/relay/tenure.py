@@ -28,7 +28,7 @@ class Tenure:
     def begin(self) -> None:
         """Take the lease; UnavailableError `outbox-leased` names who has it."""
         at = time.monotonic()
-        self._outbox.lease(self.holder, self._seconds)
+        self._outbox.lease.take(self.holder, self._seconds)
         self._renewed_at, self._held = at, True
 
     def keep(self) -> None:
@@ -37,7 +37,7 @@ class Tenure:
         if at - self._renewed_at < self._seconds / 3:
             return
         try:
-            self._outbox.renew(self.holder, self._seconds)
+            self._outbox.lease.renew(self.holder, self._seconds)
         except UnavailableError as error:
             self._held = self._held and error.code != "outbox-lease-lost"
             raise
@@ -48,6 +48,6 @@ class Tenure:
         if self._held:
             self._held = False
             try:
-                self._outbox.release(self.holder)
+                self._outbox.lease.release(self.holder)
             except UnavailableError:
                 return

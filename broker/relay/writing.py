@@ -1,4 +1,6 @@
-"""Writing and signing what a post says in control events: beacons and manifests. When they are said is decided elsewhere."""
+"""Writing and signing what a post says: bundles of events, and control events such as beacons and manifests. When they are said is decided
+elsewhere.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +10,21 @@ from datetime import datetime
 from pydantic import BaseModel
 
 from broker.bundle.pack import Route, control_event, pack
+from broker.clocks import refuse_backwards
 from broker.outbox.values import BeaconSent
 from broker.ports import Message
+from broker.relay.decisions import Bundle
 from broker.trust.keys import Identity
 from schemas.control import Beacon
 from schemas.event import digest_of
 from schemas.names import EventType, Party
+
+
+def write_bundle(bundle: Bundle, party: Party, identity: Identity, now: datetime) -> Message:
+    """Sign a bundle; UnavailableError `clock-behind` where the clock stands before one of its events: accepted since by another process."""
+    refuse_backwards(now, max(row.accepted_at_utc for row in bundle.rows))
+    route = Route(party, Party.of_urn(bundle.destination), bundle.type)
+    return pack(route, [row.raw for row in bundle.rows], [row.digest for row in bundle.rows], identity, now)
 
 
 class ControlWriter:

@@ -129,10 +129,7 @@ def _receipts_acked_first() -> None:
     original = Relay._record
 
     def record(self: Any, beacons: Any) -> None:
-        acknowledge, self._to_acknowledge = self._to_acknowledge, []
-        for subscription, deliveries in acknowledge:
-            subscription.ack(deliveries)
-        if acknowledge:
+        if self._queues.acknowledge():
             time.sleep(0.05)  # until the connection's thread has sent it
         original(self, beacons)
 

@@ -157,7 +157,7 @@ class World:
     def post_turn(self, seconds: float = 0.0) -> None:
         """Let the relay have a turn."""
         self.clock.turn(seconds)
-        self.relay._recovery_seen_at = 0.0  # time stands still here: look every turn
+        self.relay._recoveries.seen_at = 0.0  # time stands still here: look every turn
         self.relay.turn()
 
     def house_turn(self, *, streams: bool = True, control: bool = True) -> None:

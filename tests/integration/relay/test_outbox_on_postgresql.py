@@ -44,7 +44,7 @@ def test_a_lock_kept_too_long_is_told_as_busy(url: str, outbox: Outbox, monkeypa
     with writing(other) as connection:
         one_at_a_time(connection)
         with pytest.raises(UnavailableError, match="outbox-busy"):
-            impatient.lease("here:1:aa", 15)
+            impatient.lease.take("here:1:aa", 15)
     assert impatient.accept([draft(1)])[0].sequence == 1
     impatient.close()
     other.dispose()

@@ -236,21 +236,21 @@ def test_parked_control_messages_are_counted_by_their_digest_and_bounded(outbox:
 
 
 def test_one_relay_per_outbox_and_the_error_names_the_holder(outbox: Outbox, clock: HandClock) -> None:
-    outbox.lease("elsewhere:1:aa", 15)
-    outbox.lease("elsewhere:1:aa", 15)
+    outbox.lease.take("elsewhere:1:aa", 15)
+    outbox.lease.take("elsewhere:1:aa", 15)
     with pytest.raises(UnavailableError, match="elsewhere:1:aa"):
-        outbox.lease("elsewhere:2:bb", 15)
+        outbox.lease.take("elsewhere:2:bb", 15)
     assert outbox.holder() == "elsewhere:1:aa"
     clock.turn(10)
-    outbox.renew("elsewhere:1:aa", 15)
+    outbox.lease.renew("elsewhere:1:aa", 15)
     clock.turn(10)
     with pytest.raises(UnavailableError, match="outbox-leased"):
-        outbox.lease("elsewhere:2:bb", 15)
+        outbox.lease.take("elsewhere:2:bb", 15)
     clock.turn(6)
-    outbox.lease("elsewhere:2:bb", 15)
+    outbox.lease.take("elsewhere:2:bb", 15)
     with pytest.raises(UnavailableError, match="outbox-lease-lost"):
-        outbox.renew("elsewhere:1:aa", 15)
-    outbox.release("elsewhere:1:aa")  # not its own any more: nothing happens
+        outbox.lease.renew("elsewhere:1:aa", 15)
+    outbox.lease.release("elsewhere:1:aa")  # not its own any more: nothing happens
     assert outbox.holder() == "elsewhere:2:bb"
-    outbox.release("elsewhere:2:bb")
+    outbox.lease.release("elsewhere:2:bb")
     assert outbox.holder() is None

@@ -298,7 +298,7 @@ def test_an_answer_to_a_manifest_that_nobody_stated_changes_nothing(frontier: Fr
 
 def test_an_answer_that_comes_twice_counts_once(frontier: Frontier, monkeypatch: pytest.MonkeyPatch) -> None:
     settled(frontier, 3)
-    subscription = frontier.relay._subscriptions["af"]
+    subscription = frontier.relay._queues.subscriptions["af"]
     monkeypatch.setattr(subscription, "ack", lambda _: None)  # the process dies before it acknowledges
     ask(frontier)
     number = account(frontier).number

@@ -180,7 +180,7 @@ def test_killed_between_recording_and_acknowledging_the_receipt_comes_again_and_
 ) -> None:
     frontier.outbox.accept(drafts(5))
     frontier.turns(1)
-    subscription = frontier.relay._subscriptions["af"]
+    subscription = frontier.relay._queues.subscriptions["af"]
     monkeypatch.setattr(subscription, "ack", lambda _: None)  # the process dies here
     frontier.relay.turn()
     assert frontier.outbox.counts()[0].settled == 5
