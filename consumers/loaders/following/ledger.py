@@ -8,7 +8,7 @@ can ever appear: `follow_mark.done_to`. A hole, a held event or an uncommitted l
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, time
 from typing import Any
@@ -156,11 +156,13 @@ def _row(name: str, one: Done, reference: str, version: int, attempts: int, now_
     }
 
 
-def raise_marks(connection: Connection, settings: Follower) -> None:
-    """Move the mark of each stream up to where everything is done with. The follower must be taken."""
+def raise_marks(connection: Connection, settings: Follower, epochs: Collection[str] | None = None) -> None:
+    """Move the mark of each stream (of these epochs) up to where everything is done with. The follower must be taken."""
     query = select(stream.c.source, stream.c.epoch, stream.c.type, stream.c.pruned_to).where(
         stream.c.type.in_([each.value for each in settings.types])
     )
+    if epochs is not None:
+        query = query.where(stream.c.epoch.in_(sorted(epochs)))
     marks = {
         (row.source, row.epoch, row.type): row.done_to
         for row in connection.execute(select(follow_mark).where(follow_mark.c.follower == settings.name))

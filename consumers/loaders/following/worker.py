@@ -145,7 +145,7 @@ class FollowerWorker:
         known, todos = _without_known(todos, ledger.known_versions(connection, self.settings.name, (row.reference for row in rows)))
         done = [*unread, *known, *kind.write(connection, todos)]
         ledger.note(connection, self.settings.name, rows, done, self.clock())
-        ledger.raise_marks(connection, self.settings)
+        ledger.raise_marks(connection, self.settings, {row.epoch for row in rows})
         return done
 
     def _read(self, connection: Any, rows: Sequence[Any]) -> tuple[list[Done], list[Todo]]:

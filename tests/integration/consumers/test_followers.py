@@ -31,7 +31,7 @@ from consumers.retrying import try_again
 from schemas.errors import SettingsError
 from schemas.event import new_epoch
 from tests.integration.consumers.conftest import Hands, PipelineOf
-from tests.integration.consumers.frontier import EXPORT, TRANSIT, Frontier, cancellation, declaration
+from tests.integration.consumers.frontier import CROSSING, EXPORT, TRANSIT, Frontier, cancellation, crossing, declaration
 
 EVER = timedelta(days=1)
 
@@ -464,6 +464,22 @@ def test_a_row_that_its_table_refuses_stops_nobody_and_says_why(
         codes = {row.reference[-2:]: (row.code, row.detail) for row in ledger.failures(connection, "national", 10)}
     assert codes["R1"][0] == "follow-refused"
     assert codes["R2"] == ("follow-unfit", "column exporter holds 20 characters, and this is 34 long")
+
+
+def test_crossing_events_fill_tables_too(pipeline: Pipeline, frontier: Frontier, engine: Engine, tmp_path: Path) -> None:
+    with engine.begin() as connection:
+        connection.execute(text("CREATE TABLE passage (ref VARCHAR(60) PRIMARY KEY, plates VARCHAR(60), at TIMESTAMP, own VARCHAR(9))"))
+    mapping = """
+[[tables]]
+table = "passage"
+key = ["ref"]
+columns = { reference = "ref", "vehicle.plates" = "plates", occurred_at = "at", "extensions.own" = "own" }
+"""
+    post = frontier.post
+    pipeline.process(frontier.deliveries([post.event(crossing("p1", "arrived", 1, extensions={"own": "x"}), CROSSING)], CROSSING))
+    assert outcomes(worker_of(tables(tmp_path / "m.toml", mapping, types=[CROSSING]), engine).turn()) == ["written"]
+    ((ref, plates, instant, own),) = rows(engine, "SELECT ref, plates, at, own FROM passage")
+    assert (ref, plates, str(instant)[:19], own) == ("TJ/TJPNJ/crossing/p1", '["1234AB01"]', "2026-11-23 11:30:00", "x")
 
 
 @pytest.mark.parametrize(
