@@ -1,4 +1,4 @@
-"""Movement reference numbers: what their places say. UCC Delegated Regulation 2015/2446, Annex B, data element 12 01 001 000:
+"""Movement reference numbers: what their places say, by the UCC Implementing Regulation (EU) 2015/2447, Annex B (format of the MRN):
 year (2 digits), country (2 letters), 12 characters of its customs, one letter of the procedure, one check character.
 """
 

@@ -16,12 +16,12 @@ _HOUSE = f"{_C}/HouseConsignment"
 _ITEM = f"{_HOUSE}/ConsignmentItem"
 _COMMODITY = f"{_ITEM}/Commodity"
 _DOCUMENTS = ("SupportingDocument", "TransportDocument", "AdditionalReference")
-_RELEASED = frozenset("123")  # indicators of a release, whole or in part (code list 164)
+_RELEASED = frozenset("12")  # indicators of a release, whole and in part (code list 164); what others mean is not taken for granted
 
 
 def _released(text: str, ground: Ground) -> str:
     if text not in _RELEASED:
-        raise NotTaken("code-local", "an indicator that names no release: what happened is left open")
+        raise NotTaken("code-local", "an indicator that names no release for certain: what happened is left open")
     return "released"
 
 
@@ -32,7 +32,7 @@ def _national(text: str, ground: Ground) -> str:
 
 
 OFFICE_COUNTRY = Rule("the first two letters of an office's number, in lower case", lambda text, ground: text[:2].lower())
-RELEASED = Rule("1, 2, 3 (whole or in part): released", _released)
+RELEASED = Rule("1 and 2 (whole and in part): released", _released)
 CONFORM = Rule("1: conform, 0: not-conform", lambda text, ground: "conform" if text == "1" else "not-conform")
 _NATIONAL = Rule("digits and capitals", _national)
 
