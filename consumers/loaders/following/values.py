@@ -23,6 +23,10 @@ class Hindrance(PanjError):
     exit_code = 3
 
 
+class Surprise(Hindrance):
+    """What a kind did not foresee: one event of the batch may be the cause, and is found by taking them one by one."""
+
+
 class Outcome(StrEnum):
     """What became of an event at a follower."""
 

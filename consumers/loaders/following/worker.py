@@ -18,11 +18,11 @@ from consumers.clock import Clock, now_utc
 from consumers.database import is_away
 from consumers.loaders.asycuda_files.kind import AsycudaFolder
 from consumers.loaders.following import ledger
-from consumers.loaders.following.values import Done, Hindrance, Kind, Outcome, Todo
+from consumers.loaders.following.values import Done, Kind, Outcome, Surprise, Todo
 from consumers.loaders.mapped_tables.kind import FilledTables
 from consumers.patience import patiently
 from consumers.reading import event_of
-from schemas.errors import PanjError
+from schemas.errors import PanjError, Problem
 
 log = structlog.get_logger()
 
@@ -86,8 +86,9 @@ class FollowerWorker:
         if not self._patiently(self._something_to_do, reads=True):
             return []
         try:
-            done: list[Done] = self._patiently(lambda connection: self._carry_on(connection, kind))
+            done = self._carried(kind)
             kind.publish(done)
+            self._troubled = False
         except Exception:
             self.close()  # what is half done is recovered when it is opened again
             raise
@@ -96,6 +97,18 @@ class FollowerWorker:
                 log.warning("event.not_followed", follower=self.settings.name, event_id=one.event_id, code=one.problem.code)
         if done:
             log.info("events.followed", follower=self.settings.name, events=len(done))
+        return done
+
+    def _carried(self, kind: Kind) -> list[Done]:
+        """Carry a batch on; where it meets with a surprise, one event alone, which fails where it is the cause."""
+        try:
+            done: list[Done] = self._patiently(lambda connection: self._carry_on(connection, kind, BATCH))
+        except Surprise:
+            try:
+                done = self._patiently(lambda connection: self._carry_on(connection, kind, 1))
+            except Surprise as error:
+                problem = error.problems[0]
+                done = self._patiently(lambda connection: self._give_up(connection, problem))
         return done
 
     def carry_on_all(self) -> list[Done]:
@@ -130,15 +143,20 @@ class FollowerWorker:
             return error
         if not is_away(error):
             log.error("follower.surprised", follower=self.settings.name, exc_info=error)
-        text = f"this follower cannot go on: {type(error).__name__}; the log says more"
-        return Hindrance("follower-surprise", text)
+        return Surprise("follower-surprise", f"this follower cannot go on: {type(error).__name__}; the log says more")
 
-    def _carry_on(self, connection: Any, kind: Kind) -> list[Done]:
+    def _give_up(self, connection: Any, problem: Problem) -> list[Done]:
         ledger.take(connection, self.settings.name)
-        rows = ledger.next_rows(connection, self.settings, BATCH, self.clock())
+        rows = ledger.next_rows(connection, self.settings, 1, self.clock())
+        done = [Done.failed(row.event_id, problem) for row in rows]
+        ledger.note(connection, self.settings.name, rows, done, self.clock())
+        return done
+
+    def _carry_on(self, connection: Any, kind: Kind, limit: int) -> list[Done]:
+        ledger.take(connection, self.settings.name)
+        rows = ledger.next_rows(connection, self.settings, limit, self.clock())
         if self._troubled:
             ledger.note_trouble(connection, self.settings.name, None, self.clock())
-            self._troubled = False
         if not rows:
             return []
         unread, todos = self._read(connection, rows)

@@ -5,12 +5,13 @@ Tables and columns are those of the database's own catalogue, looked up when the
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import structlog
-from sqlalchemy import Connection, Engine, MetaData, and_, delete, insert, inspect, not_, or_, update
+from sqlalchemy import Connection, Engine, MetaData, and_, delete, insert, inspect, not_, or_, text, update
 from sqlalchemy import Table as CatalogueTable
 from sqlalchemy.exc import DBAPIError, NoSuchTableError, StatementError
 from sqlalchemy.sql import ColumnElement
@@ -63,11 +64,14 @@ class FilledTables:
         try:
             with connection.begin_nested():
                 written = [table.table for table in self._mapping.tables if _fill(connection, self._targets[table.table], table, todo)]
+                _check_deferred(connection)
         except Unfit as error:
             return Done.failed(todo.event.id, Problem(code="follow-unfit", text=str(error)[:500]))
         except StatementError as error:
             if is_away(error):
                 raise
+            if _of_every_row(error):
+                raise Hindrance("follow-database", f"its tables refuse every row: {_reason(error)}", field="database") from error
             log.warning("row.refused", event_id=todo.event.id, error=type(error.orig).__name__)
             return Done.failed(todo.event.id, Problem(code="follow-refused", text=_reason(error)))
         return Done(todo.event.id, Outcome.WRITTEN if written else Outcome.SKIPPED, ", ".join(written) or None)
@@ -164,6 +168,19 @@ def _of_declaration(target: CatalogueTable, mapped: MappedTable, todo: Todo) -> 
     alone = MappedTable(table=mapped.table, mode="append", columns=keys)
     (row,) = rows_of(todo, alone, dict(target.columns))
     return row
+
+
+def _check_deferred(connection: Connection) -> None:
+    """Have deferred constraints say now which event breaks them: at the commit nobody could tell, and the others would fail with it."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SET CONSTRAINTS ALL IMMEDIATE"))
+        connection.execute(text("SET CONSTRAINTS ALL DEFERRED"))
+
+
+def _of_every_row(error: StatementError) -> bool:
+    """Whether it is the table that is wrong and not the row: gone, altered, no right to write it, a disk that is read-only."""
+    # PostgreSQL's class 42 (its manual, appendix A) is about the statement: undefined tables and columns, privileges.
+    return (getattr(error.orig, "sqlstate", None) or "").startswith("42") or isinstance(error.orig, sqlite3.OperationalError)
 
 
 def _where(target: CatalogueTable, values: Mapping[str, Any]) -> ColumnElement[bool]:

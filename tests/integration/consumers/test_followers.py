@@ -22,7 +22,7 @@ from consumers.loaders.asycuda_files.documents import file_name
 from consumers.loaders.asycuda_files.kind import AsycudaFolder
 from consumers.loaders.following import ledger
 from consumers.loaders.following.tables import follow_mark, followed
-from consumers.loaders.following.values import Done, Hindrance, Outcome
+from consumers.loaders.following.values import Done, Hindrance, Outcome, Todo
 from consumers.loaders.following.worker import FollowerWorker
 from consumers.loaders.record import load_record
 from consumers.pipeline import Pipeline
@@ -464,6 +464,75 @@ def test_a_row_that_its_table_refuses_stops_nobody_and_says_why(
         codes = {row.reference[-2:]: (row.code, row.detail) for row in ledger.failures(connection, "national", 10)}
     assert codes["R1"][0] == "follow-refused"
     assert codes["R2"] == ("follow-unfit", "column exporter holds 20 characters, and this is 34 long")
+
+
+def test_a_table_that_is_gone_hinders_and_costs_no_event(pipeline: Pipeline, frontier: Frontier, engine: Engine, tmp_path: Path) -> None:
+    made(engine)
+    worker = worker_of(tables(tmp_path / "mapping.toml"), engine)
+    worker.turn()
+    with engine.begin() as connection:
+        connection.execute(text("ALTER TABLE national_item RENAME TO elsewhere"))
+    pipeline.process(frontier.deliveries([frontier.post.event(declaration("Z1"))]))
+    with pytest.raises(Hindrance, match="refuse every row"):
+        worker.turn()
+    with pytest.raises(SettingsError, match="no such table"):  # it looks again, and says what is wrong
+        worker.turn()
+    assert standing(engine, worker.settings).outcomes == {}
+    with engine.begin() as connection:
+        connection.execute(text("ALTER TABLE elsewhere RENAME TO national_item"))
+    assert outcomes(worker.turn()) == ["written"]
+
+
+def test_a_deferred_constraint_costs_the_event_that_breaks_it(
+    postgres_url: str, frontier: Frontier, pipeline_on: Callable[[Engine], Pipeline], tmp_path: Path
+) -> None:
+    engine = made(open_engine(postgres_url))
+    migrations.make_ready(engine)
+    with engine.begin() as connection:
+        connection.execute(text("CREATE TABLE allowed (hs VARCHAR(6) PRIMARY KEY)"))
+        connection.execute(text("INSERT INTO allowed VALUES ('080212')"))
+        constraint = "FOREIGN KEY (hs) REFERENCES allowed DEFERRABLE INITIALLY DEFERRED"
+        connection.execute(text(f"ALTER TABLE national_item ADD CONSTRAINT known {constraint}"))
+    bad = declaration("Y1")
+    bad["items"][1]["hs_code"] = "999999"
+    raws = [frontier.post.event(data) for data in (bad, declaration("Y2"))]
+    pipeline_on(engine).process(frontier.deliveries(raws))
+    worker = worker_of(tables(tmp_path / "mapping.toml"), engine)
+    assert outcomes(worker.turn()) == ["failed", "written"]
+    assert rows(engine, "SELECT DISTINCT ref FROM national_item") == [("TJ/TJPNJ/2026/Y2",)]
+    engine.dispose()
+
+
+@pytest.fixture
+def pipeline_on(frontier: Frontier, record: Consumer) -> Callable[[Engine], Pipeline]:
+    return lambda engine: Pipeline(record, engine, frontier.trust, frontier.expected, threading.Event(), Hands())
+
+
+def test_an_event_that_surprises_its_follower_is_found_and_left_behind(
+    pipeline: Pipeline, frontier: Frontier, engine: Engine, folder: Path
+) -> None:
+    pipeline.process(frontier.deliveries([frontier.post.event(declaration(f"S{number}")) for number in range(1, 6)]))
+
+    class Surprised(AsycudaFolder):
+        """A kind with a fault that one declaration brings out."""
+
+        def write(self, connection: Any, todos: Sequence[Todo]) -> list[Done]:
+            if any(todo.event.reference.endswith("S3") for todo in todos):
+                raise ZeroDivisionError("a secret name")
+            return super().write(connection, todos)
+
+    settings = asycuda(folder)
+    worker = worker_of(settings, engine)
+    done: list[Done] = []
+    for _ in range(5):
+        worker._kind = Surprised(settings)
+        done += worker.turn()
+    assert outcomes(done) == ["failed", *["written"] * 4]
+    assert len(files(folder)) == 4
+    with engine.connect() as connection:
+        (failure,) = ledger.failures(connection, "asycuda", 10)
+    assert (failure.reference, failure.code) == ("TJ/TJPNJ/2026/S3", "follower-surprise")
+    assert "secret" not in failure.detail
 
 
 def test_crossing_events_fill_tables_too(pipeline: Pipeline, frontier: Frontier, engine: Engine, tmp_path: Path) -> None:
