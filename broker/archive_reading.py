@@ -9,7 +9,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import zlib
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TypeVar
@@ -22,9 +22,9 @@ from schemas import strict_json
 from schemas.archive import BlockHead, BlockLine, BlockPart, EventLine
 from schemas.closing import Line, block_digest, digest_text
 from schemas.control import ManifestBlock
-from schemas.errors import ConflictError, ContentError, SettingsError, UnavailableError
+from schemas.errors import ConflictError, ContentError, SettingsError, UnavailableError, UsageError
 from schemas.event import digest_of
-from schemas.limits import ARCHIVE_LINE_BYTES, ARCHIVE_LINES
+from schemas.limits import ARCHIVE_LINE_BYTES, ARCHIVE_LINES, EVIDENCE_EVENTS
 from schemas.names import Party
 
 _AT_ONCE = 1024 * 1024
@@ -56,16 +56,26 @@ class Excerpt:
         return raw
 
 
-def read_block(directory: Path | None, unit: Party, block: Block, event_ids: Collection[str]) -> Excerpt:
-    """Read what the file of an archived block holds of these events.
+def read_blocks(directory: Path | None, unit: Party, wanted: Mapping[Block, Collection[str]]) -> Iterator[tuple[Block, Excerpt]]:
+    """Read what the files of archived blocks hold of the events with these ids, file by file.
 
-    SettingsError `archive-missing` where exchange.toml names no archive. UnavailableError `archive-file-missing` where the file or its
-    checksum cannot be read; ConflictError `archive-file-altered` where it is not as it was written, saying what does not fit.
+    UsageError `evidence-too-large` where more is wanted than one evidence file may hold: nothing is read then. SettingsError
+    `archive-missing` where exchange.toml names no archive. UnavailableError `archive-file-missing` where a file or its checksum cannot be
+    read; ConflictError `archive-file-altered` where it is not as it was written, saying what does not fit.
     """
+    if not wanted:
+        return
     if directory is None:
         text = "the event is in the archive, and exchange.toml names none: set retention.archive to its directory"
         raise SettingsError("archive-missing", text, field="retention.archive")
-    path = path_of(directory, unit, block)
+    if (count := sum(map(len, wanted.values()))) > EVIDENCE_EVENTS:
+        text = f"more than {EVIDENCE_EVENTS} events of this number are in the archive: name one by its reference or its id"
+        raise UsageError("evidence-too-large", text, value=count)
+    for block, event_ids in wanted.items():
+        yield block, _read_block(path_of(directory, unit, block), block, event_ids)
+
+
+def _read_block(path: Path, block: Block, event_ids: Collection[str]) -> Excerpt:
     try:
         with path.open("rb") as file:
             if _digest_of(file) != _stated(checksum_of(path)):

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, insert, or_, select
 
 from broker.archive import Block
-from broker.archive_reading import Excerpt, read_block
+from broker.archive_reading import Excerpt, read_blocks
 from broker.trust.signing import unb64url
 from consumers.closing_tables import archived_event
 from consumers.loaders.record.tables import declaration
@@ -22,15 +22,15 @@ from schemas.names import Party, is_event_id
 _INDEXED = ("event_id", "reference", "source", "type", "epoch", "sequence")
 
 
-def read_archived(connection: Connection, house: Party, number: str, directory: Path | None) -> list[tuple[Block, Excerpt]]:
+def read_archived(connection: Connection, house: Party, number: str, directory: Path | None) -> Iterator[tuple[Block, Excerpt]]:
     """What the archive holds of a declaration, by its reference, its registration number alone or an event's id.
 
-    Errors of `read_block` where a file is missing or altered.
+    Errors of `read_blocks` where a file is missing or altered.
     """
     blocks = defaultdict[Block, list[str]](list)
     for row in connection.execute(_indexed(number)):
         blocks[Block.holding(row.source, house.urn, row.type, row.epoch, row.sequence)].append(row.event_id)
-    return [(block, read_block(directory, house, block, event_ids)) for block, event_ids in blocks.items()]
+    return read_blocks(directory, house, blocks)
 
 
 def _indexed(number: str) -> Any:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, Engine, insert, select
 
 from broker.archive import Block
-from broker.archive_reading import Excerpt, read_block
+from broker.archive_reading import Excerpt, read_blocks
 from broker.outbox.engine import reading
 from broker.outbox.reading import named
 from broker.outbox.tables import archived_event, outbox, receipt
@@ -39,7 +39,7 @@ class OutboxArchive:
     def kept(self, reference: str, directory: Path | None) -> list[ArchivedRow]:
         """All archived versions of one declaration with what proves them, found as in the outbox; by stream and sequence.
 
-        Errors of `read_block` where a file is missing or altered.
+        Errors of `read_blocks` where a file is missing or altered.
         """
         with reading(self._engine) as connection:
             query = select(archived_event).where(named(archived_event, reference))
@@ -47,12 +47,8 @@ class OutboxArchive:
             for row in connection.execute(query.order_by(archived_event.c.epoch, archived_event.c.sequence)):
                 place = (row.destination, row.type, row.epoch, row.sequence)
                 blocks[Block.holding(self._source.urn, *place)].append(row.event_id)
-        return [
-            ArchivedRow(row, excerpt)
-            for block, event_ids in blocks.items()
-            for excerpt in [read_block(directory, self._source, block, event_ids)]
-            for row in _rows(block, excerpt)
-        ]
+        found = read_blocks(directory, self._source, blocks)
+        return [ArchivedRow(row, excerpt) for block, excerpt in found for row in _rows(block, excerpt)]
 
 
 def rows_of(block: Block) -> tuple[Any, ...]:

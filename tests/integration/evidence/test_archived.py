@@ -15,14 +15,16 @@ import pytest
 from sqlalchemy import func, select
 
 from broker.archive import Block
+from broker.archive_reading import read_blocks
 from broker.trust.signing import unb64url
 from consumers.retention import Retention
 from consumers.tables import inbox
 from deploy.lab.administrations import Administration
 from schemas.closing import Line, block_digest, digest_text
 from schemas.errors import PanjError
-from schemas.event import digest_of
-from schemas.limits import ARCHIVE_LINE_BYTES
+from schemas.event import digest_of, new_id
+from schemas.limits import ARCHIVE_LINE_BYTES, EVIDENCE_EVENTS
+from schemas.names import EventType
 from tests.integration.consumers.frontier import declaration
 from tests.integration.evidence.river import HOUSE, POST, River
 from tests.integration.evidence.test_export import document
@@ -265,6 +267,13 @@ def test_a_block_that_was_written_anew_as_a_whole_is_not_what_both_sides_agreed_
 def test_whatever_else_was_altered_is_told_precisely(bank: Bank, edit: Callable[[Lines], object], told: str | None) -> None:
     if bank.rewrite(edit):
         assert (told or "is not what it is named by") in bank.altered()
+
+
+def test_more_than_one_evidence_file_may_hold_is_refused_before_a_file_is_read(tmp_path: Path) -> None:
+    block = Block(POST.urn, HOUSE.urn, EventType.EXPORT_DECLARATION.value, "5a3f00c2d1e4b697", 1, 1_000)
+    for count, code in ((EVIDENCE_EVENTS + 1, "evidence-too-large"), (EVIDENCE_EVENTS, "archive-file-missing")):
+        with pytest.raises(PanjError, match=code):
+            list(read_blocks(tmp_path, POST, {block: [new_id() for _ in range(count)]}))
 
 
 def test_a_block_that_another_process_archived_meanwhile_is_left_alone(archived: River, bank: Bank) -> None:
