@@ -109,7 +109,7 @@ def _http(settings: Settings, name: str) -> str:
     tokens = len(read_tokens(found.tokens)) if found.tokens is not None else None
     if tokens == 0:
         raise SettingsError("tokens-none", 'nobody may hand in: make a token with "panj post token"', field=str(found.tokens))
-    by = [] if tokens is None else [f"{tokens} tokens"]
+    by = [] if tokens is None else [f"{tokens} token{'' if tokens == 1 else 's'}"]
     by += [] if found.client_ca is None else ["client certificates"]
     return f"{found.listen}, {'TLS' if found.certificate else 'no TLS'}, by {' and '.join(by)}"
 
