@@ -108,6 +108,7 @@ _ENTRIES: tuple[str | Entry, ...] = (
     Entry("rows-disagree", "the rows of a declaration contradict each other in what tells of it as a whole", Actor.SENDER_OPERATOR),
     Entry("key-repeated", "the rows of a declaration do not stand together in their table, or it comes twice", Actor.SENDER_OPERATOR),
     Entry("table-too-long", "a table of more declarations than are read from one", Actor.SENDER_OPERATOR),
+    Entry("table-too-wide", "a table of more columns than are read", Actor.SENDER_OPERATOR),
     Entry("cell-number", "a cell keeps as a number what is a code, a text or a date", Actor.SENDER_OPERATOR),
     Entry("cell-error", "a cell holds an error, such as #REF!", Actor.SENDER_OPERATOR),
     Entry("cell-formula", "a formula of a workbook whose result was never saved", Actor.SENDER_OPERATOR),

@@ -47,6 +47,11 @@ class Path:
         return cls(canonical, opens, (*behind, last + ("[]" if label else "")))
 
     @property
+    def adds(self) -> bool:
+        """Whether it adds to a list of the declaration's own, such as `vehicle_ids[]`."""
+        return not self.opens and self.steps[-1].endswith("[]")
+
+    @property
     def of_item(self) -> bool:
         """Whether it belongs to an item, and not to the declaration as a whole."""
         return bool(self.opens) and self.opens[0][0] == "items"

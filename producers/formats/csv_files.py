@@ -12,7 +12,7 @@ from itertools import chain
 from typing import BinaryIO
 
 from producers.formats.columns import Columns, compared
-from producers.formats.csv_rows import BOMS, Row, begin, lines_of, rows_of
+from producers.formats.csv_rows import BOMS, DOS_END, Row, begin, lines_of, rows_of
 from producers.formats.describing import describe_fields
 from producers.formats.grouping import parts_of_records, with_order_shown
 from producers.formats.reading import HEAD_BYTES, Conventions, Described, Part, Reading, Unread
@@ -126,7 +126,7 @@ def _text_of(head: bytes) -> str | None:
             text = head[len(bom) :].decode(encoding, "replace")
             break
     else:
-        text = head.decode("latin-1") if _TEXT.issuperset(head) else ""
+        text = whole.decode("latin-1") if _TEXT.issuperset(whole := head.removesuffix(DOS_END)) else ""
     return None if text.lstrip()[:1] in ("", "<", "{", "[") else text
 
 

@@ -18,6 +18,7 @@ LINE_BYTES = 256 * 1024  # one line of the file; a cell is at most 131,072 chara
 ROW_CHARACTERS = 1024 * 1024  # one row, which may go over many lines
 BOMS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
 _CHUNK = 64 * 1024
+DOS_END = b"\x1a"  # programs of the days of DOS end a file with it
 
 
 class Row:
@@ -55,9 +56,7 @@ def rows_of(lines: Iterator[str], delimiter: str, above: int = 0) -> Iterator[Ro
         try:
             cells = next(reader, None)
         except csv.Error as error:
-            yield Unread.of(
-                ContentError("csv-broken", f"{error}: a quote is missing or stands where none may; the rest is not read").problems, begins
-            )
+            yield Unread.of(ContentError("csv-broken", f"{_what_is_broken(error)}; the rest is not read").problems, begins)
             return
         except ContentError as error:
             yield Unread.of(error.problems, above + reader.line_num + 1)
@@ -66,6 +65,12 @@ def rows_of(lines: Iterator[str], delimiter: str, above: int = 0) -> Iterator[Ro
             return
         if cells and any(cell.strip() for cell in cells):
             yield Row(cells, begins)
+
+
+def _what_is_broken(error: csv.Error) -> str:
+    if "new-line character" in str(error):
+        return "a line ends with CR alone: end lines with LF or CR LF"
+    return f"a quote is missing, or stands where none may ({error})"
 
 
 class _Feed:
@@ -113,7 +118,7 @@ def _byte_lines(stream: BinaryIO, encoding: str) -> Iterator[str]:
         if "\0" in text:
             text = "zero bytes: UTF-16 without its mark is read where the mapping file names it (table.encoding); the rest is not read"
             raise ContentError("csv-encoding", text)
-        yield text
+        yield text if text.endswith("\n") else text.removesuffix(DOS_END.decode())
 
 
 def _utf16_lines(stream: BinaryIO, encoding: str) -> Iterator[str]:

@@ -65,7 +65,7 @@ class _Gathered:
     leaves: list[Leaf] = field(default_factory=list)
     names: dict[int, str] = field(default_factory=dict)  # of leaves, under which they are kept where no field takes them
     problems: list[LocatedProblem] = field(default_factory=list)
-    shared: dict[str, tuple[str, Record]] = field(default_factory=dict)
+    shared: dict[str, dict[str, Record]] = field(default_factory=dict)  # by column, each text and the first row that says it
     kept: dict[str, list[tuple[int, str]]] = field(default_factory=dict)
 
     def take(self, record: Record, number: int) -> None:
@@ -77,29 +77,32 @@ class _Gathered:
             if not text:
                 continue
             takings = self.takings.get(column, ())
-            if self._of_whole(column, takings) and not self._says_first(column, text, record):
-                continue
-            if not takings:
+            if not takings and not self._is_type(column):
                 self._keep(column, text, number)
-            elif self._may_be_read(column, takings, text, record):
-                self._add(column, text, takings, record, number, opened)
+            elif (usable := self._usable(column, takings, text, record)) and self._may_be_read(column, usable, text, record):
+                self._add(column, text, usable, record, number, opened)
 
-    def _of_whole(self, column: str, takings: Sequence[Taking]) -> bool:
-        of_type = isinstance(self.columns.type, TypeColumn) and column == self.columns.type.column
-        return of_type or any(not taking.path.of_item for taking in takings)
+    def _is_type(self, column: str) -> bool:
+        return isinstance(self.columns.type, TypeColumn) and column == self.columns.type.column
 
-    def _says_first(self, column: str, text: str, record: Record) -> bool:
-        """Whether it is the first row that says something of the whole declaration; the others must say the same."""
-        said, before = self.shared.setdefault(column, (text, record))
-        if before is record:
-            return True
-        if text != said:
-            why = f"it tells of the whole declaration, and the rows of one disagree (line {before.line} says {said[:60]!r})"
+    def _usable(self, column: str, takings: Sequence[Taking], text: str, record: Record) -> list[Taking]:
+        """What this row has to say: of the whole declaration what no row has said before, which may only add to lists."""
+        whole = [taking for taking in takings if not taking.path.of_item]
+        if not whole and not self._is_type(column):
+            return list(takings)
+        said = self.shared.setdefault(column, {})
+        before = said.setdefault(text, record)
+        other, where = next(iter(said.items()))
+        if other != text and before is record and not (whole and all(taking.path.adds for taking in whole)):
+            why = f"it tells of the whole declaration, and the rows of one disagree (line {where.line} says {other[:60]!r})"
             self._refuse("rows-disagree", why, text, record, column)
-        return False
+            return []
+        return [taking for taking in takings if taking.path.of_item or before is record]
 
     def _may_be_read(self, column: str, takings: Sequence[Taking], text: str, record: Record) -> bool:
-        if column not in record.numbers or all(taking.numeric or taking.digits is not None for taking in takings):
+        if column not in record.numbers or all(taking.numeric for taking in takings):
+            return True
+        if any(taking.digits is not None for taking in takings):
             return True
         if any(taking.row.rule in (rules.DAY, INSTANT) for taking in takings):
             why = "a bare number where a date belongs: have the program keep it as a date"
@@ -129,8 +132,7 @@ class _Gathered:
         return opened[opens]
 
     def _keep(self, column: str, text: str, number: int) -> None:
-        of_type = isinstance(self.columns.type, TypeColumn) and column == self.columns.type.column
-        if column not in self.columns.not_taken and not of_type:
+        if column not in self.columns.not_taken:
             self.kept.setdefault(column, []).append((number, text))
 
     def _refuse(self, code: str, why: str, text: str, record: Record, column: str) -> None:

@@ -20,7 +20,6 @@ from producers.formats.workbooks import Cell, OpenWorkbook, looks_like_workbook
 from schemas.errors import ContentError
 
 NAME = "excel"
-COLUMNS = 1_000  # of a header
 _PADDED = re.compile(r"0{2,20}")
 _SAYS_NOTHING = (
     "a workbook says nothing by itself: name its mapping file (posts.NAME.reading.columns, or --columns FILE); "
@@ -158,8 +157,8 @@ def _text(cell: Cell, columns: Columns) -> str:
 
 
 def _names(cells: list[Cell]) -> list[str]:
-    """The texts of a row, from its first column on; none are longer than a header may be."""
-    last = min(cells[-1].column, COLUMNS)
+    """The texts of a row, from its first column on."""
+    last = max(cell.column for cell in cells)
     texts: Mapping[int, str] = {cell.column: str(cell.value) for cell in cells}
     return [texts.get(column, "") for column in range(1, last + 1)]
 

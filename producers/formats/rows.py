@@ -16,6 +16,7 @@ from producers.formats.reading import LocatedProblem, Place
 from producers.formats.rules import plain_text
 from schemas.errors import ContentError, shown
 
+COLUMNS = 1_000
 _NAMES_SHOWN = 6
 
 
@@ -56,8 +57,11 @@ def resolve_header(names: Sequence[str], columns: Columns) -> list[str]:
     """Give each column of a table the name that the mapping file gives it; others keep their own, and those without one are numbered.
 
     ContentError `header-missing` where not one of the names is there: what stands there is no header of this mapping. `column-missing`
-    where some are there and others are not, with the nearest name that is; `column-twice` where a column that is needed stands twice.
+    where some are there and others are not, with the nearest name that is; `column-twice` where a column that is needed stands twice;
+    `table-too-wide`.
     """
+    if len(names) > COLUMNS:
+        raise ContentError("table-too-wide", f"a table has at most {COLUMNS:,} columns", value=len(names))
     given = [" ".join(name.split()) for name in names]
     resolved: list[str] = []
     for number, name in enumerate(given, 1):

@@ -106,6 +106,21 @@ def test_a_missing_quote_ends_the_reading_at_its_line() -> None:
     assert told(parts[-1]) == ("csv-broken", 3)
 
 
+def test_files_of_older_programs_are_read_or_told_for_what_they_are() -> None:
+    text = written([row("1")])
+    assert FORMAT.recognises(text.encode() + b"\x1a")
+    assert numbers_of(parts_of(text + "\x1a")) == ["1"]
+    (part,) = parts_of(text.replace("\r\n", "\r"))
+    assert isinstance(part, Unread)
+    assert part.problems[0].code == "csv-broken"
+    assert "CR alone" in part.problems[0].problem.text
+
+
+def test_a_table_of_too_many_columns_is_refused_at_its_header() -> None:
+    assert codes_of(parts_of(written([], header=(*HEADER, *map(str, range(994)))))) == []
+    assert codes_of(parts_of(written([], header=(*HEADER, *map(str, range(995)))))) == ["table-too-wide"]
+
+
 def test_a_quote_that_never_ends_does_not_gather_the_file_in_memory() -> None:
     rows = written([row("1")]) + 'TJ020,2,"' + ("x" * 1000 + "\n") * 5000
     assert codes_of(parts_of(rows))[-1:] == ["csv-broken"]

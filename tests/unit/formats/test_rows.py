@@ -80,6 +80,15 @@ def test_rows_that_disagree_over_the_whole_declaration_are_refused_with_both_lin
     assert goods_of(parts_of(written([row("1", goods="a"), row("1", goods="b", date="")]), ITEMS)[0]) == [(1, "a"), (2, "b")]
 
 
+def test_each_row_may_add_to_the_lists_of_its_declaration() -> None:
+    mapping = ITEMS + 'Box = ["container_numbers[]", "items[].container_numbers[]"]\nTruck = "vehicle_ids[]"\n'
+    rows = [(*row("1"), "CSQU3054383", "01AB"), (*row("1"), "MSKU0000011", "01AB"), (*row("1"), "CSQU3054383", "02CD")]
+    data = read_of(parts_of(written(rows, header=(*HEADER, "Box", "Truck")), mapping)[0]).data
+    assert data["container_numbers"] == ["CSQU3054383", "MSKU0000011"]
+    assert [item["container_numbers"] for item in data["items"]] == [["CSQU3054383"], ["MSKU0000011"], ["CSQU3054383"]]
+    assert data["vehicle_ids"] == ["01AB", "02CD"]
+
+
 def test_a_row_that_cannot_be_read_takes_the_declarations_beside_it_with_it() -> None:
     text = written([row("0"), row("1"), row("2", goods="BROKEN"), row("3"), row("4")]).replace("BROKEN", "a,b")
     parts = parts_of(text, ITEMS)
