@@ -9,7 +9,7 @@ DATABASE ?= sqlite
 WORKERS ?= 3
 BIN := .venv/bin
 
-.PHONY: help venv packages demo test check network faults faults-long faults-short bench-quick attacks attacks-short attacks-long clean
+.PHONY: help venv packages demo test check network faults faults-long faults-short bench-quick bench-formats attacks attacks-short attacks-long clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,6 +44,9 @@ faults-short: packages network venv ## the choice of them that CI runs, in about
 
 bench-quick: packages venv ## what it reaches on this machine, in under 8 minutes; the last line is JSON
 	@$(BIN)/python -m tests.benchmarks.quick
+
+bench-formats: venv ## how many SAD files a second one core takes, and whether memory stays flat (ARGS="--memory-files 100000")
+	@$(BIN)/python -m tests.benchmarks.formats $(ARGS)
 
 attacks: packages venv ## everything that must not get in, tried; a row each, the last line is JSON (ARGS="--only opening --seed 7")
 	@$(BIN)/python -m tests.attacks $(ARGS)

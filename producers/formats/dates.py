@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from functools import lru_cache
 
 from producers.formats.reading import DateOrder
 from schemas.errors import ContentError
@@ -77,8 +78,9 @@ def _split(text: str) -> tuple[str, str, str] | None:
     return (compact[1], compact[2], compact[3]) if compact else None
 
 
-def _possible(parts: tuple[str, str, str]) -> set[DateOrder]:
-    return {order for order in _ORDERS if _fits(parts, order)}
+@lru_cache(maxsize=4096)
+def _possible(parts: tuple[str, str, str]) -> frozenset[DateOrder]:
+    return frozenset(order for order in _ORDERS if _fits(parts, order))
 
 
 def _fits(parts: tuple[str, str, str], order: DateOrder) -> bool:

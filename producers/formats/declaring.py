@@ -121,7 +121,7 @@ class _Gathered:
                 target.data.setdefault(name, value)
             into.setdefault(id(target), (target, []))[1].append((taking.row, taking.path.steps))
         for target, rows in into.values():
-            leaf = Leaf(record.place(column), text, rows, target)
+            leaf = Leaf(*record.place(column), text, rows, target)
             self.leaves.append(leaf)
             self.names[id(leaf)] = f"items[{number}]/{column}" if self.rows > 1 else column
 

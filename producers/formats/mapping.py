@@ -84,14 +84,20 @@ class Step:
 _QUALIFIED = re.compile(r"([^\[]+)\[([^=\]]+)(?:=([^\]]*))?\]")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Leaf:
     """A text of a document that says something: where it stands, what takes it, and which part of the data it belongs to."""
 
-    place: Place
+    path: str | None
+    line: int | None
     text: str
     rows: Sequence[tuple[Row, tuple[str, ...]]]
     into: Target
+
+    @property
+    def place(self) -> Place:
+        """Where it stands."""
+        return Place(self.path, self.line)
 
 
 @dataclass(slots=True, eq=False)
@@ -170,18 +176,22 @@ class Target:
         for child in self.children:
             child.drop_all()
 
-    def texts_kept(self, path: str | None = None) -> Iterator[tuple[str, Leaf]]:
+    def texts_kept(self, path: str | None = None) -> list[tuple[str, Leaf]]:
         """Give what is kept of it and beneath it, by path; `path` is its own where another than in the document."""
         old = self.place.path or ""
-        for leaf in self.kept:
-            yield _moved(leaf.place.path or "", old, path), leaf
+        moved = path is not None and path != old
+        found = [(_moved(leaf.path or "", old, path) if moved else leaf.path or "", leaf) for leaf in self.kept]
         counted: Counter[str] = Counter()
         for in_data in (True, False):  # first what is in the data, behind it what only has kept texts
             for child in self.children:
                 if child.says_something is in_data and (in_data or child.keeps_something):
                     counted[child.list_name] += 1
                     place = _moved(child.place.path or "", old, path).rpartition("[")[0]
-                    yield from child.texts_kept(f"{place}[{counted[child.list_name]}]")
+                    found += child.texts_kept(f"{place}[{counted[child.list_name]}]")
+        return found
+
+
+_PATH_CHARACTERS = 200  # of a name in `extensions`
 
 
 def _moved(path: str, old: str, new: str | None) -> str:
@@ -209,7 +219,15 @@ class Filled:
     @property
     def extensions(self) -> dict[str, str]:
         """What the document says and no field does, each text by its path."""
-        return {rules.kept(path)[-200:]: rules.kept(leaf.text) for path, leaf in self.root.texts_kept()}
+        kept: dict[str, str] = {}
+        again: Counter[str] = Counter()
+        for path, leaf in self.root.texts_kept():
+            name = path if len(path) <= _PATH_CHARACTERS and path.isascii() else rules.kept(path)[-_PATH_CHARACTERS:]
+            if name in kept:  # one that nobody expects to repeat, and does
+                again[name] += 1
+                name = f"{name[10 - _PATH_CHARACTERS :]}[{again[name] + 1}]"
+            kept[name] = rules.kept(leaf.text)
+        return kept
 
     def set_aside(self, target: Target, name: str, code: str, text: str) -> None:
         """Take the value of a field out of the data again: it is kept as it stood, with a warning."""
@@ -255,10 +273,11 @@ class Mapping:
 
     def fill(self, leaves: Sequence[Leaf], root: Target, conventions: Conventions) -> Filled:
         """Bring the texts of a document into the data, each by its rule; what is wrong is noted, all of it."""
-        dates = (leaf.text.strip() for leaf in leaves if any(row.rule in _DATES for row, _ in leaf.rows))
+        dates = (leaf.text.strip() for leaf in leaves for row, _ in leaf.rows if row.rule is rules.DAY or row.rule is rules.SHOWS_ORDER)
         ground = Ground(conventions, dates_of(dates, conventions.date_order))
         filled = Filled(root)
-        for leaf in sorted(leaves, key=_read_last):
+        second = [leaf for leaf in leaves if leaf.rows and leaf.rows[0][0].otherwise]
+        for leaf in (*(leaf for leaf in leaves if not leaf.rows or not leaf.rows[0][0].otherwise), *second) if second else leaves:
             taken = False
             for row, steps in leaf.rows:  # each of them: one text may fill two fields
                 taken |= self._take(leaf, row, steps, ground, filled)
@@ -280,13 +299,6 @@ class Mapping:
         if value is None or value in ("", []):
             return False
         return _set(leaf, row, steps, value, filled)
-
-
-_DATES = (rules.DAY, rules.SHOWS_ORDER)
-
-
-def _read_last(leaf: Leaf) -> bool:
-    return any(row.otherwise for row, _ in leaf.rows)
 
 
 def _set(leaf: Leaf, row: Row, steps: tuple[str, ...], value: Any, filled: Filled) -> bool:
@@ -319,7 +331,7 @@ def _set(leaf: Leaf, row: Row, steps: tuple[str, ...], value: Any, filled: Fille
 
 def within(leaf: Leaf) -> str:
     """The path of the element that holds a text's own."""
-    return (leaf.place.path or "").rpartition("/")[0]
+    return (leaf.path or "").rpartition("/")[0]
 
 
 def _name(leaf: Leaf, steps: tuple[str, ...]) -> str:

@@ -33,6 +33,7 @@ DIGITS = str.maketrans("۰۱۲۳۴۵۶۷۸۹٠١٢٣٤٥٦٧٨٩٫", "0123456789
 # Older Tajik fonts drew the letters of Tajik in the places of others (DOMAIN: Ҳ Қ Ӣ Ӯ).
 _LOOKALIKES = str.maketrans("ЊњЌќЇїЎў", "ҲҳҚқӢӣӮӯ")
 _NUMBER = re.compile(r"[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]{1,2})?|\.[0-9]+")
+_PLAIN_NUMBER = re.compile(r"([0-9]+)(?:\.([0-9]+))?")
 _CODE = re.compile(r"[A-Za-z0-9][A-Za-z0-9./ _-]{0,39}")
 _HARMFUL = re.compile("[\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f]")
 
@@ -63,6 +64,8 @@ class Rule:
 
 
 def _text(text: str, ground: Ground) -> str:
+    if text.isascii() and text.isprintable():  # one line, and nothing in it to mend
+        return " ".join(text.split())
     lines = [line for line in (" ".join(line.split()) for line in text.splitlines()) if line]
     joined = ", ".join([*(line.rstrip(",") for line in lines[:-1]), *lines[-1:]])
     clean = unicodedata.normalize("NFC", _HARMFUL.sub(" ", joined))
@@ -71,12 +74,16 @@ def _text(text: str, ground: Ground) -> str:
 
 def kept(text: str) -> str:
     """Make a text safe to keep as it stands: control and direction characters become blanks; cut to what one text may be."""
-    return unicodedata.normalize("NFC", _HARMFUL.sub(" ", re.sub(r"[\t-\r\x85]+", " ", text.strip())))[:TEXT_CHARACTERS]
+    text = text.strip()
+    if not text.isascii() or not text.isprintable():
+        text = unicodedata.normalize("NFC", _HARMFUL.sub(" ", re.sub(r"[\t-\r\x85]+", " ", text)))
+    return text[:TEXT_CHARACTERS]
 
 
 def plain_text(text: str) -> str:
     """Give the text of a code, number or date: one line, digits of all scripts as ASCII ones."""
-    return " ".join(text.split()).translate(DIGITS)
+    plain = " ".join(text.split())
+    return plain if plain.isascii() else plain.translate(DIGITS)
 
 
 def _code(text: str, ground: Ground) -> str:
@@ -126,16 +133,23 @@ def decimal(integer_digits: int, places: int, says: str) -> Rule:
     """A number from 0 as it is written by programs (`1.0623724E7`, `199.0000`, `.5`); never rounded."""
 
     def read(text: str, ground: Ground) -> str:
-        number = _number(text)
-        written = format(number.normalize(), "f")
-        whole, _, fraction = written.partition(".")
+        whole, fraction = _digits(text)
         if len(whole) > integer_digits:
             raise ContentError("field-invalid", f"more than {integer_digits} digits before the point", value=text)
         if len(fraction) > places:
             raise NotTaken("decimal-long", f"more than {places} digits behind the point: it would have to be rounded")
-        return written
+        return f"{whole}.{fraction}" if fraction else whole
 
     return Rule(says, read)
+
+
+def _digits(text: str) -> tuple[str, str]:
+    """The digits before and behind the point, without zeros that say nothing."""
+    plain = _PLAIN_NUMBER.fullmatch(text)  # nearly all are such, and Decimal takes five times as long
+    if plain is not None:
+        return plain[1].lstrip("0") or "0", (plain[2] or "").rstrip("0")
+    whole, _, fraction = format(_number(text).normalize(), "f").partition(".")
+    return whole, fraction
 
 
 def _number(text: str) -> Decimal:
