@@ -83,8 +83,10 @@ def _read_block(path: Path, block: Block, event_ids: Collection[str]) -> Excerpt
             file.seek(0)
             return _excerpt(path, block, _unpacked(path, file), event_ids)
     except OSError as error:
-        text = f"the archive's file of the event cannot be read ({error.strerror}): mount the archive, or put the file back from its backup"
-        raise UnavailableError("archive-file-missing", text, field="retention.archive", value=error.filename or path) from None
+        text = (
+            f"the archive's file cannot be read ({error.strerror}): mount the archive (retention.archive), or put it back from its backup"
+        )
+        raise UnavailableError("archive-file-missing", text, field=str(error.filename or path)[-200:]) from None
 
 
 def agreed_lines(excerpt: Excerpt, agreed: ManifestBlock) -> Sequence[Line]:

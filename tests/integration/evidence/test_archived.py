@@ -61,12 +61,12 @@ class Bank:
         self.seal()
         return lines != before
 
-    def refused(self) -> tuple[str, int]:
-        """With which code and exit code the export ends; nothing is written."""
+    def refused(self) -> tuple[str, int, str]:
+        """With which code and exit code the export ends, and which file or setting is named; nothing is written."""
         ended = self.river.export(self.side, "1", "refused.json")
         assert isinstance(ended.exception, PanjError), ended.output
         assert not (self.river.directory / "refused.json").exists()
-        return ended.exception.code, ended.exception.exit_code
+        return ended.exception.code, ended.exception.exit_code, str(ended.exception.problems[0].field).rpartition("/")[2]
 
     def altered(self) -> str:
         """What is told of a file that is not as it was written."""
@@ -199,13 +199,12 @@ def bank(request: pytest.FixtureRequest, archived: River) -> Iterator[Bank]:
 
 
 def test_a_file_of_the_archive_that_is_missing_is_told_as_such(bank: Bank) -> None:
-    bank.checksum.unlink()
-    assert bank.refused() == ("archive-file-missing", 3)
-    bank.file.unlink()
-    assert bank.refused() == ("archive-file-missing", 3)
+    for path in (bank.checksum, bank.file):
+        path.unlink()
+        assert bank.refused() == ("archive-file-missing", 3, path.name)
     text = bank.side.config.read_text()
     bank.side.config.write_text(text.replace('archive = "archive"', ""))
-    assert bank.refused() == ("archive-missing", 2)
+    assert bank.refused() == ("archive-missing", 2, "retention.archive")
     bank.side.config.write_text(text)
 
 
