@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import MappingProxyType
+from typing import Any
 
 from broker.bundle.open import OpenEvent
 from broker.bundle.sealed import is_sealed, unseal
@@ -105,6 +106,12 @@ def check(opened: OpenEvent, said: Plaintext, received_at_utc: datetime) -> Rece
         problems.append(Problem(code="administration-mismatch", text=text, field="administration", value=data.administration))
     if problems:
         raise ContentError.of(problems)
+    return received(opened, said, data, received_at_utc)
+
+
+def received(opened: OpenEvent, said: Plaintext, data: Any, received_at_utc: datetime) -> ReceivedEvent:
+    """The event as handlers get it; `data` is the value of its type's model."""
+    event = opened.event
     return ReceivedEvent(
         id=event.id,
         type=event.type,

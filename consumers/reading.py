@@ -8,18 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, Subquery, TableClause, Text, column, select, table
 
 from broker.audit import Act, append
+from broker.bundle.open import OpenEvent
 from broker.trust.sealing import NO_KEYS, DecryptionKeys
 from consumers.context import ReceivedEvent
-from consumers.decisions import readable
+from consumers.decisions import readable, received
 from consumers.loaders.record.tables import crossing_event, declaration, declaration_item
 from consumers.tables import audit, inbox
-from schemas.content import content_digest, validate
+from schemas.content import validate
 from schemas.event import Event
 from schemas.fates import Fate
 from schemas.strict_json import parse
@@ -88,25 +89,7 @@ def event_of(row: Any, keys: DecryptionKeys = NO_KEYS) -> ReceivedEvent:
     """Give the event of one inbox row, from its signed bytes."""
     event = Event.model_validate(parse(bytes(row.raw)))
     said = readable(event, keys)
-    data = validate(event.type, said.data)
-    return ReceivedEvent(
-        id=event.id,
-        type=event.type,
-        source=event.source,
-        destination=event.destination,
-        epoch=event.epoch or "",
-        sequence=event.sequence or 0,
-        reference=data.reference,
-        version=data.version,
-        accepted_at_utc=event.time.astimezone(UTC),
-        received_at_utc=row.received_at_utc,
-        purpose=event.purpose,
-        legal_basis=event.legalbasis,
-        digest=bytes(row.digest),
-        content=content_digest(said.data),
-        raw=bytes(row.raw),
-        data=data,
-    )
+    return received(OpenEvent(event, bytes(row.raw), bytes(row.digest)), said, validate(event.type, said.data), row.received_at_utc)
 
 
 def note_reading(
