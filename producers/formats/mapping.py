@@ -108,15 +108,19 @@ class Target:
     place: Place = NOWHERE
     list_name: str = ""
     parent: Target | None = None
+    number: int = 0  # how many of its list were opened before it
     notes: dict[str, Any] = field(default_factory=dict)
     leaves: dict[str, list[Leaf]] = field(default_factory=dict)
     disputed: set[str] = field(default_factory=set)
     kept: list[Leaf] = field(default_factory=list)  # what no field says
     children: list[Target] = field(default_factory=list)
+    opened_lists: dict[str, int] = field(default_factory=dict)
 
     def opened(self, list_name: str, place: Place) -> Target:
         """Begin a new element of one of its lists."""
-        target = Target({}, place, list_name, self)
+        number = self.opened_lists.get(list_name, 0)
+        target = Target({}, place, list_name, self, number)
+        self.opened_lists[list_name] = number + 1
         self.children.append(target)
         return target
 
@@ -136,12 +140,10 @@ class Target:
 
     @property
     def name(self) -> str:
-        """Its own path in the data so far, such as `items.2`."""
+        """Its own path, such as `items.2`."""
         if self.parent is None:
             return ""
-        before = self.parent.children
-        number = sum(child.list_name == self.list_name and child.says_something for child in before[: before.index(self)])
-        return f"{self.parent.name}.{self.list_name}.{number}".lstrip(".")
+        return f"{self.parent.name}.{self.list_name}.{self.number}".lstrip(".")
 
     def place_of(self, name: str) -> Place:
         """Tell where the value of a field stands; of what has no place of its own, where that begins which holds it."""
