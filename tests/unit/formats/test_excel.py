@@ -142,6 +142,13 @@ def test_formulas_give_their_saved_results_and_are_refused_without_them() -> Non
     assert (first["description"], first["net_mass_kg"]) == ("lime", "2")
 
 
+def test_what_a_sheet_says_of_its_own_size_is_not_believed() -> None:
+    def lies(name: str, data: bytes) -> bytes:
+        return re.sub(rb'<dimension ref="[^"]*"', b'<dimension ref="A1:B2"', data)
+
+    assert [read_of(part).data["items"][0]["hs_code"] for part in parts_of(repacked(made([row("1"), row("2")]), lies))] == ["252329"] * 2
+
+
 def test_an_error_in_a_cell_is_refused_with_its_place() -> None:
     parts = parts_of(made([("TJ020", "1", "2026-03-01", "252329", "#REF!", 1), row("2")]))
     assert isinstance(parts[0], Unread)

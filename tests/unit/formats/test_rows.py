@@ -224,6 +224,8 @@ def test_dates_and_times_take_their_order_and_zone_from_the_mapping_file() -> No
 def test_the_order_of_dates_is_learned_from_the_whole_table_where_it_shows_in_one_way() -> None:
     shown = written([row("1", date="04.03.2026"), row("2", date="04.13.2026")])
     assert [read_of(part).data["registered_on"] for part in parts_of(shown)] == ["2026-04-03", "2026-04-13"]
+    whole_years_first = written([row("1", date="2026-01-31"), row("2", date="04.03.2026"), row("3", date="04.13.2026")])
+    assert codes_of(parts_of(whole_years_first)) == []
     both = written([row("1", date="04.03.2026"), row("2", date="04.13.2026"), row("3", date="13.04.2026")])
     assert codes_of(parts_of(both)) == ["date-ambiguous"]
     assert codes_of(parts_of(shown, date_order="dmy")) == ["date-invalid"], "what is stated goes before what shows"
