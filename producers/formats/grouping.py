@@ -81,10 +81,13 @@ class _Grouping:
         self._seen: set[bytes] = set()
         self._open: _Group | None = None
         self._unread_before: int | None = None
+        self._full = False
 
     def groups(self, rows: Iterable[Record | Unread]) -> Iterator[_Group | Unread]:
         """Give each group when its last row is there, and what is wrong with single rows as it comes."""
         for row in rows:
+            if self._full:
+                break
             if isinstance(row, Unread):
                 yield row
                 self._spoil(row.line)
@@ -104,9 +107,9 @@ class _Grouping:
 
     def _wrong(self, row: Record) -> Unread | None:
         """What is wrong with a row by itself; an `Unread` without problems where it is skipped."""
-        if not any(text.strip() for text in row.cells.values()):
-            return Unread(())
         columns = self._columns
+        if not row.problems and not any(row.said(name, columns) for name in row.cells):
+            return Unread(())
         totals = columns.totals
         if totals is not None and row.said(totals.column, columns) in totals.values:
             if totals.rows == "skipped":
@@ -116,13 +119,14 @@ class _Grouping:
         words = [text for text in telling if text] or [text for name in row.cells if (text := row.said(name, columns))][:1]
         if any(word.casefold().rstrip(": ") in _TOTALS for word in words):
             return _refused(row, "row-totals", "it looks like a row of totals: tell in [totals] how such rows are known", words[0])
-        if telling and not any(telling) and not self._follows():
-            return _refused(
-                row,
-                "row-keyless",
-                f"the columns that tell declarations apart are blank: {', '.join(columns.rows.key or columns.numbering)}",
-            )
+        if telling and not any(telling) and not self._follows() and not self._is_draft(row):
+            blank = ", ".join(columns.rows.key or columns.numbering)
+            return _refused(row, "row-keyless", f"the columns that tell declarations apart are blank: {blank}")
         return None
+
+    def _is_draft(self, row: Record) -> bool:
+        """Whether it may be a declaration that its system has not given a number yet."""
+        return self._columns.rows.one_is == "declaration" and self._names_goods(row)
 
     def _follows(self) -> bool:
         return self._columns.rows.blank_key == "follows" and (self._open is not None or self._unread_before is not None)
@@ -139,17 +143,18 @@ class _Grouping:
         if self._unread_before is not None and self._columns.rows.one_is == "item":
             self._open.refuse("row-beside-unread", f"line {self._unread_before} before it cannot be read, and may be its own")
         self._unread_before = None
-        if not self._columns.rows.key:
-            return
         if not any(key):
-            self._open.refuse("row-beside-unread", "its key is blank, and the row that it follows cannot be read")
+            if self._columns.rows.one_is == "item":
+                self._open.refuse("row-beside-unread", "its key is blank, and the row that it follows cannot be read")
+            return
         digest = blake2b("\x1f".join(key).encode("utf-8", "surrogatepass"), digest_size=16).digest()
         if digest in self._seen:
             self._open.refuse(
                 "key-repeated", "the same declaration came before, with others between: its rows must stand together", "/".join(key)
             )
         elif len(self._seen) >= DECLARATIONS:
-            self._open.refuse("table-too-long", f"a table holds at most {DECLARATIONS:,} declarations: split it")
+            self._open.refuse("table-too-long", f"a table holds at most {DECLARATIONS:,} declarations: split it; the rest is not read")
+            self._full = True
         else:
             self._seen.add(digest)
 

@@ -159,6 +159,12 @@ def test_an_error_in_a_cell_is_refused_with_its_place() -> None:
     assert numbers_of(parts_of(raw, 'not_taken = ["Note"]\n' + ONE_A_ROW)) == ["1"]
 
 
+def test_a_row_with_nothing_but_an_error_is_not_passed_over() -> None:
+    follows = ITEMS.replace("[rows]\n", '[rows]\nblank_key = "follows"\n')
+    parts = parts_of(made([row("1"), (None, None, None, None, "#N/A", None), row("2")]), follows)
+    assert numbers_of(parts) == ["2"]
+
+
 def test_a_key_that_is_an_error_is_nobody_elses_row() -> None:
     mapping = ITEMS.replace("[rows]\n", '[rows]\nblank_key = "follows"\n')
     parts = parts_of(made([row("1"), ("#N/A", "#N/A", "", "252329", "x", "1"), row("2")]), mapping)

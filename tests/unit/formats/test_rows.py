@@ -15,6 +15,7 @@ from producers.formats.columns_files import read_columns
 from producers.formats.grouping import DECLARATIONS, rows_to_parts
 from producers.formats.reading import Conventions, Part, Unread
 from schemas.content import validate
+from schemas.drafts import missing
 from schemas.errors import ContentError
 from schemas.limits import ITEMS as MOST_ITEMS
 from tests.unit.formats.tables import HEADER, ITEMS, ONE_A_ROW, TRANSIT, codes_of, numbers_of, parts_of, read_of, row, told, written
@@ -39,6 +40,24 @@ def test_rows_with_a_blank_key_belong_to_the_one_above_where_the_mapping_file_sa
     assert [goods_of(part) for part in parts_of(text, follows)] == [[(1, "a"), (2, "b")], [(1, "c")]]
     headless = written([("", "", "", "252329", "b", "5"), row("2", goods="c")])
     assert codes_of(parts_of(headless, follows))[0] == "row-keyless"
+
+
+def test_a_declaration_that_has_no_number_yet_is_a_draft_and_a_row_without_goods_is_none() -> None:
+    for mapping in (ONE_A_ROW, ONE_A_ROW.replace('key = ["Office", "Number"]\n', "")):
+        drafts = parts_of(written([row("", office=""), row("1"), row("", office="", goods="lime")]), mapping)
+        assert [missing(part.type, part.data) for part in map(read_of, drafts)] == [
+            ("office_code", "registration_number"),
+            (),
+            ("office_code", "registration_number"),
+        ]
+        assert codes_of(parts_of(written([("", "", "", "", "", "5")]), mapping)) == ["row-keyless"]
+
+
+def test_rows_that_say_nothing_are_passed_over() -> None:
+    mapping = ITEMS + '[table]\nnothing = ["-"]\n'
+    assert [
+        goods_of(part) for part in parts_of(written([row("1", goods="a"), ("-", "", "-", "", "", ""), row("1", goods="b")]), mapping)
+    ] == [[(1, "a"), (2, "b")]]
 
 
 def test_a_sum_without_key_and_goods_is_no_item_of_the_declaration_above() -> None:
@@ -118,9 +137,10 @@ def test_more_items_than_a_declaration_may_have_are_refused_without_keeping_them
 def test_a_table_of_too_many_declarations_is_refused_past_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     assert DECLARATIONS >= 10_000
     monkeypatch.setattr("producers.formats.grouping.DECLARATIONS", 2)
-    parts = parts_of(written([row("1"), row("2"), row("3")]))
-    assert numbers_of(parts) == ["1", "2"]
-    assert codes_of(parts) == ["table-too-long"]
+    for mapping in (ONE_A_ROW, ITEMS):
+        parts = parts_of(written([row(str(number)) for number in range(1, 9)]), mapping)
+        assert numbers_of(parts) == ["1", "2"]
+        assert [told(part) for part in parts[2:]] == [("table-too-long", 4)]
 
 
 def test_a_column_tells_the_type_and_fields_of_other_types_are_kept() -> None:
