@@ -310,7 +310,7 @@ def test_thousands_of_rows_take_no_more_memory_than_a_few() -> None:
         tracemalloc.stop()
         return most
 
-    assert peak(1_500) < peak(50) + 2_000_000
+    assert peak(800) < peak(50) + 1_000_000
 
 
 WHOLE = made([row("1"), ("TJ020", "2", date(2026, 3, 1), 252329, "=1", 1.5)])
