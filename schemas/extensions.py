@@ -32,6 +32,8 @@ def check_extensions(value: dict[str, Any]) -> dict[str, Any]:
                 _check_name(name)
             each = each.values()
         for inner in each:
+            if type(inner) is str and len(inner) <= TEXT_CHARACTERS and inner.isascii() and inner.isprintable():
+                continue  # nearly all are such, and a declaration may have tens of thousands
             if isinstance(inner, dict | list):
                 waiting.append((inner, depth + 1))
             else:
@@ -40,6 +42,8 @@ def check_extensions(value: dict[str, Any]) -> dict[str, Any]:
 
 
 def _check_name(name: object) -> None:
+    if type(name) is str and 0 < len(name) <= _NAME_CHARACTERS and name.isascii() and name.isprintable():
+        return
     if not isinstance(name, str) or not 0 < len(name) <= _NAME_CHARACTERS:
         raise PydanticCustomError("extensions_value", "a name has 1 to {limit} characters", {"limit": _NAME_CHARACTERS})
     check_text(name)

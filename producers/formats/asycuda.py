@@ -87,6 +87,7 @@ def _read(document: etree._Element, conventions: Conventions) -> Part:
     if contradiction:
         filled.refuse("rule-broken", contradiction, field="Property/Sad_flow", place=Place("Property/Sad_flow", document.sourceline))
     _finish(filled, kind or Kind.IMPORT, conventions)
+    root.forget_kept()
     if filled.problems:
         return Unread(tuple(filled.problems), document.sourceline)
     return ReadDeclaration(_TYPES[kind or Kind.IMPORT], root.data, document.sourceline, root.place_of, tuple(filled.warnings))

@@ -178,6 +178,12 @@ class Target:
         for child in self.children:
             child.drop_all()
 
+    def forget_kept(self) -> None:
+        """Let go of what is kept, once it was taken from here: a batch holds hundreds of documents."""
+        self.kept.clear()
+        for child in self.children:
+            child.forget_kept()
+
     def texts_kept(self, path: str | None = None) -> list[tuple[str, Leaf]]:
         """Give what is kept of it and beneath it, by path; `path` is its own where another than in the document."""
         old = self.place.path or ""
@@ -305,12 +311,12 @@ class Mapping:
 
 def _set(leaf: Leaf, row: Row, steps: tuple[str, ...], value: Any, filled: Filled) -> bool:
     """Whether the value has become the field's, or a part of it."""
-    *above, last = steps
+    last = steps[-1]
     name = ".".join(steps).removesuffix("[]")
     if name in leaf.into.disputed:
         return False
     part = leaf.into.notes if last.startswith(".") else leaf.into.data
-    for step in above:
+    for step in steps[:-1]:
         part = part.setdefault(step, {})
     before = leaf.into.leaves.get(name, [])
     if last.endswith("[]"):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import codecs
 import io
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO, NamedTuple
 
@@ -255,17 +255,18 @@ class _Walk:
         key = (parent, element.tag if numbered else "")
         places = self._places.get(key)
         if places is None:
-            alike = parent.iterchildren(element.tag) if numbered else parent
-            places = self._places[key] = _places(alike, self._names, alone=numbered)
+            alike = enumerate(parent.iterchildren(element.tag), start=1)
+            places = {each: place for place, each in alike} if numbered else _places(parent, self._names)
+            self._places[key] = places
         return places.get(element, 0)
 
 
-def _places(elements: Iterable[etree._Element], names: Names, *, alone: bool) -> dict[etree._Element, int]:
-    """Number the elements of each name; those that stand alone only where this is wanted."""
+def _places(parent: etree._Element, names: Names) -> dict[etree._Element, int]:
+    """Number the parts of an element that share a name; one that stands alone has no place."""
     found: dict[str, list[etree._Element]] = {}
-    for each in elements:
+    for each in parent:
         found.setdefault(names.of(each.tag), []).append(each)
-    return {each: place for same in found.values() if alone or len(same) > 1 for place, each in enumerate(same, start=1)}
+    return {each: place for same in found.values() if len(same) > 1 for place, each in enumerate(same, start=1)}
 
 
 def _step_to(element: etree._Element, name: str, step: Step, place: int) -> tuple[Step, str | None]:
