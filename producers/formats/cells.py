@@ -5,17 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from producers.formats.dates import Dates
 from producers.formats.fields import DECIMALS, NAMED, NUMERIC, Field, fields_of
 from producers.formats.mapping import Row
 from producers.formats.reading import Conventions
 from producers.formats.rules import DIGITS, Ground, NotTaken, Rule, plain_text
+from producers.formats.uses import Cells, Use
 from schemas.errors import ContentError
-
-if TYPE_CHECKING:
-    from producers.formats.columns import Cells, Use
 
 _STEP = re.compile(r"([a-z_]+)(\[[A-Za-z0-9]{0,20}\])?")
 _PARTS_OF_CODES = re.compile(r"[ ./-]")

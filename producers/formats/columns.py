@@ -10,59 +10,16 @@ from collections.abc import Mapping
 from dataclasses import replace
 from functools import cached_property
 from typing import Annotated, Any, Literal
-from zoneinfo import ZoneInfo, available_timezones
+from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BeforeValidator, Field
 
 from broker.settings.words import CodeTable, StreamType
 from producers.formats import rules
 from producers.formats.cells import Path, Taking, constant_of, taking
 from producers.formats.fields import INSTANT, fields_of
 from producers.formats.reading import Conventions, Described
-
-Encoding = Literal["utf-8", "utf-16", "utf-16-le", "utf-16-be", "cp1251", "cp1256", "cp866"]
-Delimiter = Literal[",", ";", "\t", "|"]
-RuleName = Literal["text", "code", "hs-code", "beyond-hs"]
-Constant = str | int | bool
-
-
-class _Table(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-def compared(text: str) -> str:
-    """Give a column's name as it is compared: blanks around it and doubled ones within do not count, and neither do capitals."""
-    return " ".join(text.split()).casefold()
-
-
-def _named(name: str) -> str:
-    if not name.strip():
-        raise ValueError("a column's name is not blank")
-    return name.strip()
-
-
-def _zone(name: str) -> str:
-    if name not in available_timezones():
-        raise ValueError("no such time zone: an IANA name such as Asia/Dushanbe or Asia/Kabul")
-    return name
-
-
-ColumnName = Annotated[str, AfterValidator(_named)]
-
-
-class Use(_Table):
-    """What a column is used for: the field that it fills, and how its text becomes the value."""
-
-    field: str = Field(max_length=120, description="a path such as office_code, items[].hs_code or documents[2].reference")
-    rule: RuleName | None = Field(default=None, description="another way to read it than the field's own")
-    values: dict[str, str] = Field(default_factory=dict, description="texts of this column translated, before the rule")
-    digits: Annotated[int, Field(ge=1, le=40, strict=True)] | Literal["any"] | None = Field(
-        default=None, description='how many characters each code has; "any": numbers without leading zeros'
-    )
-    constants: dict[str, Constant] = Field(
-        default_factory=dict, alias="with", description="what else is told of the document that this column opens"
-    )
-    optional: bool = Field(default=False, strict=True, description="whether a file may lack the column")
+from producers.formats.uses import Cells, ColumnName, Constant, Use, Words, compared
 
 
 def _uses(given: Any) -> Any:
@@ -70,28 +27,14 @@ def _uses(given: Any) -> Any:
     return [{"field": each} if isinstance(each, str) else each for each in several]
 
 
-class TypeColumn(_Table):
+class TypeColumn(Words):
     """Where a column tells the type of each declaration."""
 
     column: ColumnName
     values: dict[str, StreamType] = Field(min_length=1, description="what the column says, and the type that it means")
 
 
-class Cells(_Table):
-    """How the table is written: what no file says of itself."""
-
-    encoding: Encoding | None = Field(default=None, description="utf-8, or utf-16 where a byte order mark says so, without it")
-    delimiter: Delimiter | None = Field(default=None, description="recognised by the names of the columns without it")
-    sheet: str | None = Field(default=None, min_length=1, max_length=31, description="of a workbook; its only one without it")
-    above_header: int = Field(default=0, ge=0, le=40, strict=True, description="lines above the header, such as a title")
-    decimal: Literal[".", ","] | None = Field(default=None, description="what parts a fraction; without it a doubtful comma is refused")
-    thousands: Literal[".", ",", " ", "'"] | None = Field(default=None, description="what parts thousands")
-    nothing: tuple[str, ...] = Field(default=(), max_length=20, description="texts that mean an empty cell, such as NULL")
-    date_order: Literal["dmy", "mdy", "ymd"] | None = Field(default=None, description="goes before the source's own date_order")
-    time_zone: Annotated[str, AfterValidator(_zone)] | None = Field(default=None, description="goes before the source's own")
-
-
-class Rows(_Table):
+class Rows(Words):
     """How rows make declarations."""
 
     one_is: Literal["declaration", "item"] = Field(default="declaration", description="what one row is")
@@ -101,7 +44,7 @@ class Rows(_Table):
     )
 
 
-class Totals(_Table):
+class Totals(Words):
     """How a row of totals is known, and whether it is skipped or the file's fault."""
 
     column: ColumnName
@@ -109,7 +52,7 @@ class Totals(_Table):
     rows: Literal["skipped", "refused"] = "skipped"
 
 
-class Columns(_Table):
+class Columns(Words):
     """A mapping file, checked."""
 
     proposal: bool = Field(default=False, strict=True, description="true in what `panj formats columns` proposes, until somebody read it")
@@ -217,3 +160,8 @@ class Columns(_Table):
         told += [Described("(constant)", name, "", f"always {value}") for name, value in self.constants.items()]
         told += [Described(name, "extensions", "", "kept as it is") for name in self.kept]
         return (*told, *(Described(name, "", "", "not taken") for name in self.not_taken))
+
+
+def columns_of(conventions: Conventions) -> Columns | None:
+    """The mapping file of a source, where it has one."""
+    return conventions.columns if isinstance(conventions.columns, Columns) else None

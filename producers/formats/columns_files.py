@@ -12,8 +12,9 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from producers.formats.cells import Path, constant_of, taking
-from producers.formats.columns import Cells, Columns, Constant, Rows, Totals, TypeColumn, Use, compared
+from producers.formats.columns import Columns, Rows, Totals, TypeColumn
 from producers.formats.fields import fields_of
+from producers.formats.uses import Cells, Constant, Use, compared
 from schemas.errors import FIELD_LIMIT, ContentError, Problem, SettingsError, shown
 from schemas.limits import PROBLEMS
 

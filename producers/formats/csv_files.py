@@ -11,12 +11,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from typing import BinaryIO
 
-from producers.formats.columns import Columns, compared
+from producers.formats.columns import Columns, columns_of
 from producers.formats.csv_rows import BOMS, DOS_END, Row, begin, lines_of, rows_of
 from producers.formats.describing import describe_fields
 from producers.formats.grouping import parts_of_records, with_order_shown
 from producers.formats.reading import HEAD_BYTES, Conventions, Described, Part, Reading, Unread
 from producers.formats.rows import Record, resolve_header
+from producers.formats.uses import compared
 from schemas.errors import ContentError
 
 DELIMITERS = (",", ";", "\t", "|")
@@ -43,7 +44,7 @@ class CsvFiles:
 
     def read(self, stream: BinaryIO, conventions: Conventions) -> Reading:
         """Read a file by the source's mapping file; nothing of it without one."""
-        columns = conventions.columns
+        columns = columns_of(conventions)
         if columns is None:
             text = "a CSV file says nothing by itself: name its mapping file (posts.NAME.reading.columns, or --columns FILE)"
             hint = "; 'panj formats columns FILE' proposes one"

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import date, datetime, time, timedelta
 from typing import Any, BinaryIO
 
-from producers.formats.columns import Columns
+from producers.formats.columns import Columns, columns_of
 from producers.formats.describing import describe_fields
 from producers.formats.grouping import parts_of_records, with_order_shown
 from producers.formats.reading import Conventions, Described, LocatedProblem, Part, Place, Reading, Unread
@@ -62,7 +62,7 @@ class ExcelFiles:
 
 
 def _parts(stream: BinaryIO, conventions: Conventions) -> Iterator[Part]:
-    columns = conventions.columns
+    columns = columns_of(conventions)
     try:
         book = OpenWorkbook(stream)  # first of all: what is no workbook is told for what it is
         if columns is None:

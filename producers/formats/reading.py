@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, BinaryIO, Literal, NamedTuple, Protocol, runtime_checkable
+from typing import Any, BinaryIO, Literal, NamedTuple, Protocol, runtime_checkable
 from zoneinfo import ZoneInfo
 
 from schemas.errors import Problem
-
-if TYPE_CHECKING:
-    from producers.formats.columns import Columns
 
 HEAD_BYTES = 16_384  # what `recognises` is shown of a file: people write long remarks before the first element
 
@@ -22,7 +19,8 @@ class Conventions:
     """What the files of one source leave unsaid, as exchange.toml tells it (`posts.X.reading`).
 
     `codes` translates local codes: list (`countries`, `package-kinds`, …) to local code to the list's own. Nothing of it is ever guessed:
-    what is needed and not told makes a file refused, or its declaration a draft. `columns` is the mapping file of its tables, as loaded.
+    what is needed and not told makes a file refused, or its declaration a draft. `columns` is the mapping file of its tables, as loaded
+    (`columns.columns_of` gives it): the formats of tables know what it is.
     """
 
     administration: str | None = None
@@ -30,7 +28,7 @@ class Conventions:
     date_order: DateOrder | None = None
     time_zone: ZoneInfo | None = None
     codes: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    columns: Columns | None = None
+    columns: object | None = None
     tajik_lookalikes: bool = False
 
 

@@ -11,9 +11,10 @@ from datetime import date, datetime, time
 from decimal import Decimal
 from difflib import get_close_matches
 
-from producers.formats.columns import Columns, compared
+from producers.formats.columns import Columns
 from producers.formats.reading import LocatedProblem, Place
 from producers.formats.rules import plain_text
+from producers.formats.uses import compared
 from schemas.errors import ContentError, shown
 
 COLUMNS = 1_000

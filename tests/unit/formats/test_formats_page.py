@@ -7,8 +7,9 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from producers.formats.columns import Cells, Columns, Rows, Use
+from producers.formats.columns import Columns, Rows
 from producers.formats.columns_files import read_columns
+from producers.formats.uses import Cells, Use
 from schemas.content import validate
 from tests.unit.formats.tables import parts_of, read_of
 
