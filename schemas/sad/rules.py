@@ -131,8 +131,10 @@ FLOW = Rule(
 
 
 def _write_commodity(values: Values, _: Spelling) -> Texts:
-    hs_code, national = values[0] or "", values[1] or ""
-    return (hs_code + national[:2] or None, national[2:] or None)
+    hs_code, national = values[0], values[1] or ""
+    if hs_code is None:  # national digits alone are no commodity code
+        return (None, national or None)
+    return (hs_code + national[:2], national[2:] or None)
 
 
 COMMODITY = Rule(

@@ -55,6 +55,11 @@ def test_our_own_examples_come_back_but_for_what_a_sad_has_no_element_for(name: 
     assert validate(read["type"], told) == validate(read["type"], {"item_count": len(said["items"]), **said})
 
 
+def test_national_digits_without_a_commodity_code_stay_what_they_are() -> None:
+    said = {"administration": "tj", "items": [{"number": 1, "national_code": "00", "description": "Apples"}], "item_count": 1}
+    assert again("customs.export-declaration.v1", said).data == said
+
+
 def test_a_crossing_event_is_no_sad() -> None:
     with pytest.raises(ContentError) as raised:
         FORMAT.write("customs.crossing-event.v1", {}, OURS)
