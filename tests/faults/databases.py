@@ -171,7 +171,8 @@ def _small_disk(scene: Scene) -> Iterator[Path]:
     """Move the struck post's outbox to a disk of its own that has little more than what acceptance leaves free, and back at the end."""
     disk, home = scene.lab.directory / "small-disk", scene.outbox_file.parent
     disk.mkdir(exist_ok=True)
-    size = scene.sender.settings.relay.outbox_min_free_mb + 32
+    held = sum(path.stat().st_size for path in home.glob("outbox.sqlite*")) // 1024**2
+    size = scene.sender.settings.relay.outbox_min_free_mb + held + 32
     usual, small = f"sqlite:///var/{home.name}/outbox.sqlite", f"sqlite:///{disk}/outbox.sqlite"
     with ExitStack() as undo:
         _system("/usr/bin/mount", "-t", "tmpfs", "-o", f"size={size}m,mode=700", "panj-faults", str(disk))

@@ -95,8 +95,9 @@ def _week_of_backlog(scene: Scene) -> None:
             scene.wave.drop(count, way=0)
             scene.wait("the post has accepted it", lambda: not scene.wave.waiting_keys(0))
             scene.make_old(60)
+            settled = scene.settled()
             scene.start(POST)
-            if not _within(scene, "seconds until the first ones were settled", LINK_SECONDS, lambda: scene.settled() >= 5):
+            if not _within(scene, "seconds until the first ones were settled", LINK_SECONDS, lambda: scene.settled() >= settled + 5):
                 return
             before = scene.wave.keys(0)
             scene.wave.drop(5, way=0)

@@ -162,7 +162,7 @@ class Scene:
         """Have a daemon die at a point, wait until it has, and start it as it always is."""
         self.stop(name)
         daemon = self.start(name, dying=point)
-        self.wait(f"{name} dies at {point}", lambda: not daemon.running, 40)
+        self.wait(f"{name} dies at {point}", lambda: not daemon.running, 90)
         daemon.wait(1)
         self.start(name)
 

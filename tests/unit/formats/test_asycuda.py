@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import codecs
-import time
 
 import pytest
 
@@ -384,15 +383,3 @@ def test_bytes_of_another_encoding_are_refused_as_no_xml() -> None:
 def test_nine_hundred_and_ninety_nine_items_are_taken() -> None:
     told = read(sad(*[ITEM] * 999, Property__Nbers__Total_number_of_items="999"), HERE)
     assert validate(told.type, told.data).item_count == 999
-
-
-def test_a_file_of_thousands_of_odd_items_costs_each_the_same() -> None:
-    def seconds(items: int) -> float:
-        said = sad(*[item(Packages__Kind_of_packages_code="31x")] * items)
-        started = time.process_time()
-        assert len(read(said).warnings) >= items
-        return time.process_time() - started
-
-    seconds(10)
-    few = min(seconds(250) for _ in range(3))
-    assert min(seconds(4_000) for _ in range(2)) < 16 * few * 3
