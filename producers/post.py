@@ -5,7 +5,6 @@ What each part does stands in its own place: `sources`, `intake`, `broker.relay`
 
 from __future__ import annotations
 
-import gc
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -44,21 +43,12 @@ FREE_AGAIN_SECONDS = 0.5
 log = structlog.get_logger()
 
 
-def relax_collector() -> None:
-    """Let Python look for garbage less often: a batch of declarations is some 100,000 objects, all of them alive until it is accepted.
-
-    With the interpreter's own thresholds the collector takes a quarter of the time of reading (`make bench-formats`).
-    """
-    gc.set_threshold(20_000, 20, 50)
-
-
 def run_post(settings: Settings, name: str, stop: threading.Event) -> None:
     """Run the post until `stop` is set: the batch in hand is finished, then everything is closed.
 
     SettingsError at the start where settings, keys or the outbox are wrong; what goes wrong later is logged and tried again.
     """
     party = settings.post_party(name)
-    relax_collector()
     with ExitStack() as opened:
         outbox = opened.enter_context(opened_outbox(settings, name, keeps_copy=True))
         intake = Intake(settings, party, outbox)

@@ -31,7 +31,6 @@ from producers.formats.asycuda import FORMAT
 from producers.formats.reading import Conventions, ReadDeclaration
 from producers.formats.registry import Reader
 from producers.intake import Accepted, Intake
-from producers.post import relax_collector
 from producers.sending import parts_of_files
 from schemas.names import Party
 from tests.unit.producers.examples import EXPORT, release, settings_of
@@ -251,7 +250,6 @@ def _taken(raw: bytes, files: int, path: Path, intake: Intake, reader: Reader) -
 
 def measure(files: int, items: int, memory_files: int) -> Result:
     """Measure it all in a directory of its own."""
-    relax_collector()  # as the post's daemon does
     raw = padded(items)
     root = etree.fromstring(raw)
     texts = sum(bool((each.text or "").strip()) and not len(each) for each in root.iter())
