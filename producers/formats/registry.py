@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import gc
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import entry_points
 from typing import BinaryIO
@@ -10,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 from broker.settings.model import ReadingSettings
 from producers.formats.columns_files import load_columns
-from producers.formats.reading import HEAD_BYTES, Conventions, Format, Reading, TableFormat
+from producers.formats.reading import HEAD_BYTES, Conventions, Format, Part, Reading, TableFormat
 from schemas.errors import ContentError, SettingsError
 
 
@@ -42,7 +43,26 @@ class Reader:
         """Read a file from its beginning; raises as `format_of`, and the stream's own OSError."""
         head = stream.read(HEAD_BYTES)
         stream.seek(0)
-        return self.format_of(head).read(stream, self.conventions)
+        reading = self.format_of(head).read(stream, self.conventions)
+        return Reading(_undisturbed(reading.parts), reading.tells_its_end)
+
+
+def _undisturbed(parts: Iterator[Part]) -> Iterator[Part]:
+    """Read each part without Python's collector in between: it would look through a document's objects again and again, all of them alive.
+
+    A quarter of the time of reading (`make bench-formats`); between two parts it works as always, so that memory stays as it was.
+    """
+    while True:
+        was_on = gc.isenabled()
+        gc.disable()
+        try:
+            part = next(parts, None)
+        finally:
+            if was_on:
+                gc.enable()
+        if part is None:
+            return
+        yield part
 
 
 def reader_of(reading: ReadingSettings, *, administration: str | None, time_zone: str | None) -> Reader:
