@@ -11,8 +11,7 @@ from producers.formats.reading import HEAD_BYTES, LocatedProblem, Part, ReadDecl
 from producers.formats.registry import Reader
 from producers.reasons import told
 from producers.sending import parts_of_files
-from schemas.content import validate
-from schemas.drafts import missing, validate_draft
+from schemas.drafts import check
 from schemas.errors import ContentError, PanjError
 
 
@@ -27,6 +26,12 @@ class Document:
     data: dict[str, Any]
     missing: tuple[str, ...]
     number: int
+
+    @classmethod
+    def of(cls, event_type: str, data: dict[str, Any], number: int) -> Document:
+        """Check the data and give them as they are exchanged; ContentError with what is wrong."""
+        value, lacking = check(event_type, data)
+        return cls(event_type, value.model_dump(mode="json", exclude_defaults=True), lacking, number)
 
     @property
     def canonical(self) -> dict[str, Any]:
@@ -100,9 +105,7 @@ def _document(part: Part, tried: Tried) -> Document | None:
         tried.problems += part.problems
         return None
     tried.warnings += part.warnings
-    lacking = missing(part.type, part.data)
-    value = (validate_draft if lacking else validate)(part.type, part.data)
-    return Document(part.type, value.model_dump(mode="json", exclude_defaults=True), lacking, tried.documents + 1)
+    return Document.of(part.type, part.data, tried.documents + 1)
 
 
 def _format_of(path: Path, reader: Reader) -> str | None:

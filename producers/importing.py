@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from producers.conversion import Document
 from schemas.content import validate
-from schemas.drafts import missing, validate_draft
 from schemas.errors import ContentError
 from schemas.names import EventType
 from schemas.sad import Prefill, prefilled_import
@@ -41,7 +40,4 @@ class Importing:
         export = validate(document.type, document.data)
         if not export.items:
             raise ContentError("format-cannot-say", "a cancellation has no goods to import", field="message_function", value="cancellation")
-        data = prefilled_import(export, Prefill(self.office))
-        value = validate_draft(EventType.IMPORT_DECLARATION, data)
-        told = value.model_dump(mode="json", exclude_defaults=True)
-        return Document(EventType.IMPORT_DECLARATION, told, missing(EventType.IMPORT_DECLARATION, told), document.number)
+        return Document.of(EventType.IMPORT_DECLARATION, prefilled_import(export, Prefill(self.office)), document.number)

@@ -10,7 +10,7 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, ValidationError, create_model
 
-from schemas.content import MODELS, problems_of
+from schemas.content import MODELS, problems_of, validate
 from schemas.declarations import Declaration, MessageFunction
 from schemas.errors import ContentError
 
@@ -23,6 +23,12 @@ def validate_draft(event_type: str, data: dict[str, Any]) -> Any:
         return _draft_of(event_type).model_validate(data)
     except ValidationError as error:
         raise ContentError.of(problems_of(error)) from None
+
+
+def check(event_type: str, data: dict[str, Any]) -> tuple[Any, tuple[str, ...]]:
+    """Check a whole declaration as what it is, and a draft as far as it goes: its value, and what it lacks. ContentError as above."""
+    lacking = missing(event_type, data)
+    return (validate_draft if lacking else validate)(event_type, data), lacking
 
 
 def missing(event_type: str, data: dict[str, Any]) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, GetPydanticSchema
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
@@ -112,3 +112,7 @@ Day = Annotated[
 def whole(first: int, last: int) -> Any:
     """Describe an integer within these bounds, both included: a JSON integer, neither text nor true."""
     return Field(ge=first, le=last, strict=True)
+
+
+# In which order a system writes day, month and year.
+DateOrder = Literal["dmy", "mdy", "ymd"]

@@ -218,8 +218,12 @@ class Lane:
         rows = self._outbox.waiting_since(self.destination, fresh_since(now), events, size, self._gathered_to, types)
         if self._waits_for_credit(rows, share):
             return
+        self._publish(self._bundles_of(rows)[:1], sign, again=False)
+
+    def _bundles_of(self, rows: Sequence[OutboxRow]) -> list[Bundle]:
+        """Cut rows that wait into bundles, without those that are on their way."""
         on_their_way = self._on_their_way()
-        self._publish(cut_bundles([row for row in rows if row.position not in on_their_way], self._limits)[:1], sign, again=False)
+        return cut_bundles([row for row in rows if row.position not in on_their_way], self._limits)
 
     def _waits_for_credit(self, rows: Sequence[OutboxRow], left: Credit) -> bool:
         taken = Credit(len(rows), sum(row.size_bytes for row in rows))
@@ -244,9 +248,7 @@ class Lane:
             return
         if not trying and self._waits_for_credit(rows, left):
             return
-        on_their_way = self._on_their_way()
-        chosen = [row for row in rows if row.position not in on_their_way]
-        self._publish(cut_bundles(chosen, self._limits), sign, again=False)
+        self._publish(self._bundles_of(rows), sign, again=False)
         if types.only is not None:
             self._outages.trying(types.only)
         else:

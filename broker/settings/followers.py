@@ -12,6 +12,7 @@ from broker.settings.table import Table
 from broker.settings.words import CodeTable, DatabaseUrl, Purpose, StreamType, UnitName
 from schemas.codelists import OfficeCode
 from schemas.names import EventType
+from schemas.values import DateOrder
 
 
 class Follower(Table):
@@ -36,7 +37,7 @@ class AsycudaFiles(Follower):
     national_procedure: str | None = Field(default=None, pattern=r"^[0-9A-Za-z]{1,7}$")
     amendments: Literal["write", "note", "skip"] = Field(default="write", description="a later version: a file of its own, a note, nothing")
     cancellations: Literal["note", "skip"] = "note"
-    date_order: Literal["mdy", "dmy", "ymd"] = "mdy"
+    date_order: DateOrder = "mdy"
     codes: dict[CodeTable, dict[str, str]] = Field(default_factory=dict, description="local codes, and the lists' own for each")
 
     @model_validator(mode="after")

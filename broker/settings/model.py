@@ -13,6 +13,7 @@ from broker.settings.table import Table
 from broker.settings.words import CodeTable, DatabaseUrl, Purpose, StreamType, UnitName
 from schemas.limits import BODY_BYTES
 from schemas.names import HOUSE, EventType, Party
+from schemas.values import DateOrder
 
 Country = Annotated[str, Field(pattern=r"^[a-z]{2}$", description="ISO 3166-1 alpha-2 in lower case, such as tj")]
 Port = Annotated[int, Field(ge=1, le=65535, strict=True)]  # strict: neither "5671" nor true is a port
@@ -88,7 +89,7 @@ class ReadingSettings(Table):
 
     format: str | None = Field(default=None, max_length=60, description="the only format of this source; recognised by content without it")
     office: str | None = Field(default=None, max_length=20, description="the office_code of declarations whose format carries none")
-    date_order: Literal["dmy", "mdy", "ymd"] | None = Field(default=None, description="the order of day, month and year in its dates")
+    date_order: DateOrder | None = Field(default=None, description="the order of day, month and year in its dates")
     time_zone: str | None = Field(default=None, description="of its times without an offset; the administration's own by default")
     columns: Path | None = Field(default=None, description="the mapping file of CSV and Excel files")
     codes: dict[CodeTable, dict[str, str]] = Field(

@@ -56,7 +56,7 @@ class Asycuda:
         kind = next((kind for kind, known in _TYPES.items() if known == event_type), None)
         if kind is None:
             raise ContentError("format-cannot-say", "a SAD is a declaration, and no crossing event", field="type", value=event_type)
-        return sad.write_draft(kind, data, sad.Spelling(sad.DateOrder(conventions.date_order or "mdy"), conventions.codes))
+        return sad.write_draft(kind, data, sad.Spelling(conventions.date_order or "mdy", conventions.codes))
 
     def describe(self) -> tuple[Described, ...]:
         """The table of the SAD, and what stands beside it."""

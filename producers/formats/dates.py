@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from functools import lru_cache
 
-from producers.formats.reading import DateOrder
 from schemas.errors import ContentError
+from schemas.values import DateOrder
 
 FIRST_YEAR = 1990  # earlier years in customs data are another calendar's, or a slip (DOMAIN: refuse rather than guess)
 SHORT_YEARS = 15  # how far back a year of two digits reaches: 1391 to 1405 of the Persian calendar are 91 to 05

@@ -13,10 +13,11 @@ from hashlib import blake2b
 from producers.formats.columns import Columns
 from producers.formats.dates import dates_of
 from producers.formats.declaring import declare
-from producers.formats.reading import Conventions, DateOrder, LocatedProblem, Part, Place, ReadDeclaration, Unread
+from producers.formats.reading import Conventions, LocatedProblem, Part, Place, ReadDeclaration, Unread
 from producers.formats.rows import Record, records_of
 from schemas.errors import ContentError
 from schemas.limits import ITEMS
+from schemas.values import DateOrder
 
 DECLARATIONS = 250_000  # in one table: their keys are remembered, so that none of them comes twice
 _TOTALS = frozenset(("total", "totals", "grand total", "sum", "итого", "всего", "ҳамагӣ", "ҷамъ", "جمع", "مجموع", "مجموعه", "مجموعي"))

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, BinaryIO, Literal, NamedTuple, Protocol, runtime_checkable
+from typing import Any, BinaryIO, NamedTuple, Protocol, runtime_checkable
 from zoneinfo import ZoneInfo
 
 from schemas.errors import Problem
+from schemas.values import DateOrder
 
 HEAD_BYTES = 16_384  # what `recognises` is shown of a file: people write long remarks before the first element
-
-DateOrder = Literal["dmy", "mdy", "ymd"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,7 +50,7 @@ class Reader:
 def _undisturbed(parts: Iterator[Part]) -> Iterator[Part]:
     """Read each part without Python's collector in between: it would look through a document's objects again and again, all of them alive.
 
-    A quarter of the time of reading (`make bench-formats`); between two parts it works as always, so that memory stays as it was.
+    Between two parts it works as always, so that memory stays as it was.
     """
     while True:
         was_on = gc.isenabled()

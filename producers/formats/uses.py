@@ -7,6 +7,8 @@ from zoneinfo import available_timezones
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from schemas.values import DateOrder
+
 Encoding = Literal["utf-8", "utf-16", "utf-16-le", "utf-16-be", "cp1251", "cp1256", "cp866"]
 Delimiter = Literal[",", ";", "\t", "|"]
 RuleName = Literal["text", "code", "hs-code", "beyond-hs"]
@@ -64,5 +66,5 @@ class Cells(Words):
     decimal: Literal[".", ","] | None = Field(default=None, description="what parts a fraction; without it a doubtful comma is refused")
     thousands: Literal[".", ",", " ", "'"] | None = Field(default=None, description="what parts thousands")
     nothing: tuple[str, ...] = Field(default=(), max_length=20, description="texts that mean an empty cell, such as NULL")
-    date_order: Literal["dmy", "mdy", "ymd"] | None = Field(default=None, description="goes before the source's own date_order")
+    date_order: DateOrder | None = Field(default=None, description="goes before the source's own date_order")
     time_zone: Annotated[str, AfterValidator(_zone)] | None = Field(default=None, description="goes before the source's own")

@@ -6,7 +6,7 @@
 """
 
 from schemas.sad.prefill import Prefill, prefilled_import
-from schemas.sad.rules import DateOrder, Rule, Spelling
+from schemas.sad.rules import Rule, Spelling
 from schemas.sad.table import CONTAINER_ITEM, CONTAINER_NUMBER, TABLE, Kind, Row
 from schemas.sad.writing import container_blocks, layout, write, write_draft
 
@@ -14,7 +14,6 @@ __all__ = [
     "CONTAINER_ITEM",
     "CONTAINER_NUMBER",
     "TABLE",
-    "DateOrder",
     "Kind",
     "Prefill",
     "Row",

@@ -11,20 +11,13 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
-from enum import StrEnum
 from typing import Any
+
+from schemas.values import DateOrder
 
 Texts = tuple[str | None, ...]
 Values = tuple[Any, ...]
 Codes = Mapping[str, Mapping[str, str]]
-
-
-class DateOrder(StrEnum):
-    """In which order a system writes day, month and year."""
-
-    MDY = "mdy"
-    DMY = "dmy"
-    YMD = "ymd"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +28,7 @@ class Spelling:
     settings of a source have it; writing goes the other way.
     """
 
-    date_order: DateOrder = DateOrder.MDY
+    date_order: DateOrder = "mdy"
     codes: Codes = field(default_factory=dict)
 
 
@@ -87,9 +80,9 @@ SEALS = Rule("seals", "several in one element, with / between them", _write_list
 
 def _write_day(value: str, spelling: Spelling) -> str:
     day = date.fromisoformat(value)
-    if spelling.date_order is DateOrder.DMY:
+    if spelling.date_order == "dmy":
         return day.strftime("%d/%m/%Y")
-    if spelling.date_order is DateOrder.YMD:
+    if spelling.date_order == "ymd":
         return day.isoformat()
     return f"{day.month}/{day.day}/{day.year % 100:02}" if 2000 <= day.year < 2100 else f"{day.month}/{day.day}/{day.year}"
 

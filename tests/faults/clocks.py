@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable
 
-from tests.faults.fault import HOUSE, POST, Breach, Control, Fault
+from tests.faults.fault import HOUSE, POST, Breach, Control, Fault, Run
 from tests.faults.scene import Scene
 
 OFF_SECONDS = 2 * 3600.0
 
 
-def _post_behind(scene: Scene) -> None:
-    """Its clock stands before its own last event: it neither accepts nor signs."""
-    before = _relayed_too_early(scene)
-    scene.stop(POST)
-    scene.start_and_wait(POST, clock=-OFF_SECONDS)
-    scene.go_on(4, 8, 60)
-    scene.stop(POST)
-    scene.start(POST)
-    scene.measure("events relayed before they were accepted", _relayed_too_early(scene) - before, 0)
+def _behind(name: str, what: str, count: Callable[[Scene], int]) -> Run:
+    """A clock that stands before its own last entry: a post neither accepts nor signs, a house neither takes nor answers."""
+
+    def run(scene: Scene) -> None:
+        before = count(scene)
+        scene.stop(name)
+        scene.start_and_wait(name, clock=-OFF_SECONDS)
+        scene.go_on(4, 8, 60)
+        scene.stop(name)
+        scene.start(name)
+        scene.measure(what, count(scene) - before, 0)
+
+    return run
 
 
 def _post_ahead(scene: Scene) -> None:
@@ -30,16 +35,6 @@ def _post_ahead(scene: Scene) -> None:
     scene.stop(POST)
     scene.recover_post()
     scene.start(POST)
-
-
-def _house_behind(scene: Scene) -> None:
-    before = _parked_for_validity(scene)
-    scene.stop(HOUSE)
-    scene.start_and_wait(HOUSE, clock=-OFF_SECONDS)
-    scene.go_on(4, 8, 60)
-    scene.stop(HOUSE)
-    scene.start(HOUSE)
-    scene.measure("honest messages parked", _parked_for_validity(scene) - before, 0)
 
 
 def _house_ahead(scene: Scene) -> None:
@@ -73,7 +68,7 @@ FAULTS = (
     Fault(
         "post-clock-behind",
         "the post's clock is two hours behind, then right",
-        _post_behind,
+        _behind(POST, "events relayed before they were accepted", _relayed_too_early),
         Control("it goes on with the clock that it has", Breach.OVER, {POST: ("clock",)}),
         short=True,
     ),
@@ -81,7 +76,7 @@ FAULTS = (
     Fault(
         "house-clock-behind",
         "the house's clock is two hours behind, then right",
-        _house_behind,
+        _behind(HOUSE, "honest messages parked", _parked_for_validity),
         Control("it goes on with the clock that it has", Breach.OVER, {HOUSE: ("clock",)}),
     ),
     Fault("house-clock-ahead", "the house's clock is two hours ahead, then right", _house_ahead, NO_CONTROL),

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from broker.settings.followers import AsycudaFiles
 from consumers.loaders.following.values import Outcome, Todo
 from schemas.declarations import Declaration, ExportDeclaration
-from schemas.sad import DateOrder, Kind, Prefill, Spelling, prefilled_import, write, write_draft
+from schemas.sad import Kind, Prefill, Spelling, prefilled_import, write, write_draft
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ def document_of(todo: Todo, settings: AsycudaFiles) -> Document:
 def sad_of(declaration: Declaration, settings: AsycudaFiles) -> bytes:
     """Give the SAD of a declaration: an export as the pre-filled import that it becomes on this side, unless the settings say otherwise."""
     codes = {str(name): table for name, table in settings.codes.items()}
-    spelling = Spelling(DateOrder(settings.date_order), codes)
+    spelling = Spelling(settings.date_order, codes)
     if settings.exports != "import" or not isinstance(declaration, ExportDeclaration):
         return write(declaration, spelling)
     left_at = declaration.exit_office or declaration.office_code

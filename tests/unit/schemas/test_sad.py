@@ -9,9 +9,10 @@ from lxml import etree
 
 from schemas.content import validate
 from schemas.declarations import Declaration, ExportDeclaration
-from schemas.sad import TABLE, DateOrder, Kind, Prefill, Spelling, container_blocks, prefilled_import, write, write_draft
+from schemas.sad import TABLE, Kind, Prefill, Spelling, container_blocks, prefilled_import, write, write_draft
 from schemas.sad.elements import ELEMENTS, LEAVES, Element
 from schemas.sad.rules import DAY
+from schemas.values import DateOrder
 
 
 def _example(name: str) -> Declaration:
@@ -96,7 +97,7 @@ def test_extensions_that_the_table_names_are_written_and_others_are_not() -> Non
 
 
 def test_local_codes_are_written_as_the_system_spells_them() -> None:
-    own = Spelling(DateOrder.DMY, {"incoterms": {"C&F": "CFR"}, "transport-modes": {"31": "3"}})
+    own = Spelling("dmy", {"incoterms": {"C&F": "CFR"}, "transport-modes": {"31": "3"}})
     sad = write(_example("export-declaration"), own)
     assert _at(sad, "Transport/Means_of_transport/Border_information/Mode") == ["31"]
     assert _at(sad, "Identification/Registration/Date") == ["12/10/2026"]
@@ -131,7 +132,7 @@ def test_what_was_kept_of_a_sad_is_written_back_where_it_stood() -> None:
     assert b"Unheard_of" not in sad
 
 
-@pytest.mark.parametrize(("order", "text"), [(DateOrder.MDY, "3/1/26"), (DateOrder.DMY, "01/03/2026"), (DateOrder.YMD, "2026-03-01")])
+@pytest.mark.parametrize(("order", "text"), [("mdy", "3/1/26"), ("dmy", "01/03/2026"), ("ymd", "2026-03-01")])
 def test_a_day_is_written_in_the_order_of_the_system(order: DateOrder, text: str) -> None:
     assert DAY.write(("2026-03-01",), Spelling(order)) == (text,)
 
