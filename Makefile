@@ -9,7 +9,7 @@ DATABASE ?= sqlite
 WORKERS ?= 3
 BIN := .venv/bin
 
-.PHONY: help venv packages demo test check network faults faults-long faults-short bench-quick bench-formats attacks attacks-short attacks-long clean
+.PHONY: help venv packages demo test check network faults faults-long faults-short bench bench-quick bench-formats attacks attacks-short attacks-long clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -41,6 +41,9 @@ faults-long: packages network venv ## the same for hours, with what needs its ti
 
 faults-short: packages network venv ## the choice of them that CI runs, in about 4 minutes
 	@$(BIN)/python -m tests.faults --short $(ARGS)
+
+bench: packages venv ## beside FastStream, plain pika and the limit, in under 12 minutes; the last line is JSON (ARGS="--short --encrypted --search")
+	@$(BIN)/python -m tests.benchmarks.compare $(ARGS)
 
 bench-quick: packages venv ## what it reaches on this machine, in under 8 minutes; the last line is JSON
 	@$(BIN)/python -m tests.benchmarks.quick

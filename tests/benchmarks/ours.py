@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -28,7 +29,7 @@ POST, OFFICE = "panji-poyon", "PNJ"
 BATCH = 500
 PATIENCE = Timing(beacon_seconds=10, resend_grace_seconds=30, reconnect_delay_seconds=5)  # as exchange.toml has them by default
 LOOK_SECONDS = 0.25
-console = Console(stderr=True)
+console = Console(stderr=True, width=None if sys.stderr.isatty() else 140)
 
 Cpu = dict[str, float]  # CPU seconds used so far by each part
 
