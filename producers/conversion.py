@@ -11,7 +11,7 @@ from producers.formats.reading import HEAD_BYTES, LocatedProblem, Part, ReadDecl
 from producers.formats.registry import Reader
 from producers.reasons import told
 from producers.sending import parts_of_files
-from schemas.drafts import check
+from schemas.drafts import NEXT, check, unnumbered
 from schemas.errors import ContentError, PanjError
 
 
@@ -29,9 +29,13 @@ class Document:
 
     @classmethod
     def of(cls, event_type: str, data: dict[str, Any], number: int) -> Document:
-        """Check the data and give them as they are exchanged; ContentError with what is wrong."""
+        """Check the data and give them as they are exchanged; ContentError with what is wrong.
+
+        A version that intake will give stays said as that.
+        """
         value, lacking = check(event_type, data)
-        return cls(event_type, value.model_dump(mode="json", exclude_defaults=True), lacking, number)
+        given = {"version": NEXT} if unnumbered(data) else {}
+        return cls(event_type, value.model_dump(mode="json", exclude_defaults=True) | given, lacking, number)
 
     @property
     def canonical(self) -> dict[str, Any]:
@@ -42,12 +46,16 @@ class Document:
 
 @dataclass(slots=True)
 class Tried:
-    """What has come of one file. It is taken where nothing in it is wrong, and something was in it."""
+    """What has come of one file. It is taken where nothing in it is wrong, and something was in it.
+
+    `unnumbered` counts the documents whose version intake will give.
+    """
 
     file: str
     format: str | None = None
     documents: int = 0
     drafts: int = 0
+    unnumbered: int = 0
     problems: list[LocatedProblem] = field(default_factory=list)
     warnings: list[LocatedProblem] = field(default_factory=list)
 
@@ -70,6 +78,7 @@ class Tried:
             "message": first.problem.text if first else None,
             "declarations": self.documents,
             "drafts": self.drafts,
+            "versions_given_at_intake": self.unnumbered,
             "problems": [told(problem) for problem in self.problems],
             "warnings": [_warning(warning) for warning in self.warnings],
         }
@@ -93,6 +102,7 @@ def try_file(path: Path, reader: Reader, take: Callable[[Document], None]) -> Tr
                 take(document)
                 tried.documents += 1
                 tried.drafts += bool(document.missing)
+                tried.unnumbered += unnumbered(document.data)
         except ContentError as error:
             tried.problems += located_in(part if isinstance(part, ReadDeclaration) else None, error.problems)
     if not tried.documents and not tried.problems:

@@ -139,7 +139,11 @@ def _try(path: Path, reader: Reader, writing: _Writing) -> tuple[Tried, list[Doc
 
 
 def _row(result: Tried) -> tuple[str, ...]:
-    outcome = ("taken" if result.taken else "refused") + (", a draft" if result.taken and result.drafts else "")
+    outcome = "taken" if result.taken else "refused"
+    if result.taken and result.drafts:
+        outcome += ", a draft"
+    elif result.taken and result.unnumbered:
+        outcome += ", version given at intake"
     said = [str(problem) for problem in result.problems[:SHOWN]] + [f"({warning})" for warning in result.warnings[:SHOWN]]
     more = len(result.problems) + len(result.warnings) - len(said)
     return (

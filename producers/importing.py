@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from producers.conversion import Document
-from schemas.content import validate
+from schemas.drafts import validate_draft
 from schemas.errors import ContentError
 from schemas.names import EventType
 from schemas.sad import Prefill, prefilled_import
@@ -37,7 +37,7 @@ class Importing:
         if self.office is None:
             text = "an import needs the office that will register it: name it with --office, or as posts.NAME.reading.office"
             raise ContentError("field-missing", text, field="office_code")
-        export = validate(document.type, document.data)
+        export = validate_draft(document.type, {name: value for name, value in document.data.items() if name != "version"})
         if not export.items:
             raise ContentError("format-cannot-say", "a cancellation has no goods to import", field="message_function", value="cancellation")
         return Document.of(EventType.IMPORT_DECLARATION, prefilled_import(export, Prefill(self.office)), document.number)

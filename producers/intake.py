@@ -8,19 +8,24 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache, partial
+from typing import Any
 
 import structlog
 
 from broker.outbox.store import Outbox
-from broker.outbox.values import Acceptance, Draft
+from broker.outbox.values import Acceptance, Draft, UnnumberedDraft
+from broker.outbox.versioning import correction_unknown
 from broker.settings.model import Release, Settings
 from producers.formats.reading import ReadDeclaration
 from producers.release import check_releases, released
-from schemas.content import canonical_bytes, validate
-from schemas.declarations import Declaration
-from schemas.drafts import missing
+from producers.versions import reference_of, unnumbered_of
+from schemas.content import canonical_bytes, content_digest, validate
+from schemas.crossing import CrossingEvent
+from schemas.declarations import Declaration, MessageFunction
+from schemas.drafts import missing, never_exchanged, unnumbered
 from schemas.errors import ConflictError, ContentError, Problem
 from schemas.limits import EVENT_BYTES
 from schemas.names import Party, house_of
@@ -37,11 +42,14 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A declaration ready for the outbox: its own name and version, and a draft for each house that it is released to."""
+    """A declaration ready for the outbox: its own name and version, and a draft for each house that it is released to.
+
+    `version` is None where the outbox gives it.
+    """
 
     reference: str
-    version: int
-    drafts: tuple[Draft, ...]
+    version: int | None
+    drafts: tuple[Draft | UnnumberedDraft, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,16 +94,12 @@ def routes_of(settings: Settings) -> Routes:
 
 def prepare(read: ReadDeclaration, country: str, routes: Routes) -> Prepared:
     """Validate a declaration and cut it down to what each destination may see; ContentError with all that is wrong with it."""
+    if unnumbered(read.data):
+        return _prepare_unnumbered(read, country, routes)
     if lacking := missing(read.type, read.data):
-        text = f"not whole yet: it lacks {', '.join(lacking)}; a draft is not exchanged"
-        raise ContentError("declaration-draft", text, field=lacking[0])
+        raise never_exchanged(lacking)
     value = validate(read.type, read.data)
-    if value.administration != country:
-        text = f"this post sends the declarations of its own administration, {country!r}, only"
-        raise ContentError("administration-foreign", text, field="administration", value=value.administration)
-    if read.type not in routes:
-        text = "exchange.toml releases this type to nobody: add a release for it, or do not send it"
-        raise ContentError("release-none", text, field="type", value=read.type)
+    _check_leaves(value, read.type, country, routes)
     data = value.model_dump(mode="json", exclude_defaults=True)
     if isinstance(value, Declaration):  # told even where they are the first version's: a reader need not know our defaults
         data |= {"version": value.version, "message_function": value.message_function.value}
@@ -108,6 +112,40 @@ def prepare(read: ReadDeclaration, country: str, routes: Routes) -> Prepared:
     if len(content) + _ENVELOPE_BYTES > EVENT_BYTES:
         _check_size(drafts)
     return Prepared(value.reference, value.version, drafts)
+
+
+def _check_leaves(value: Declaration | CrossingEvent, event_type: str, country: str, routes: Routes) -> None:
+    if value.administration != country:
+        text = f"this post sends the declarations of its own administration, {country!r}, only"
+        raise ContentError("administration-foreign", text, field="administration", value=value.administration)
+    if event_type not in routes:
+        text = "exchange.toml releases this type to nobody: add a release for it, or do not send it"
+        raise ContentError("release-none", text, field="type", value=event_type)
+
+
+def _prepare_unnumbered(read: ReadDeclaration, country: str, routes: Routes) -> Prepared:
+    """Leave the version to the outbox: it asks for the draft of each version that it may be."""
+    value, declaration = unnumbered_of(read)
+    _check_leaves(value, read.type, country, routes)
+
+    @lru_cache(maxsize=2)  # each destination's draft is of the same content
+    def content(version: int, corrects: int | None) -> tuple[dict[str, Any], bytes]:
+        data = declaration.at(version, corrects)
+        return data, content_digest(data)
+
+    def draft(house: Party, release: Release, version: int, corrects: int | None) -> Draft:
+        data, digest = content(version, corrects)
+        kept = released(data, release)
+        return Draft(house, read.type, declaration.reference, version, digest, kept, release.purpose, release.legal_basis)
+
+    correction = declaration.function is not MessageFunction.ORIGINAL
+    drafts = tuple(
+        UnnumberedDraft(house, read.type, declaration.reference, correction, partial(draft, house, release))
+        for house, release in routes[read.type]
+    )
+    if len(canonical_bytes(declaration.data)) + _ENVELOPE_BYTES > EVENT_BYTES:
+        _check_size([draft.at(*((2, 1) if correction else (1, None))) for draft in drafts])
+    return Prepared(declaration.reference, None, drafts)
 
 
 def _check_size(drafts: Sequence[Draft]) -> None:
@@ -131,12 +169,28 @@ class Intake:
         The outcomes stand in the order of `reads`; one that is wrong never costs another. UnavailableError where the outbox is away:
         then nothing was taken, and giving the same again later is harmless.
         """
-        outcomes: list[Outcome | Prepared] = [self._prepare(read) for read in reads]
+        outcomes: list[Prepared | Outcome] = [self._prepare(read) for read in self._typed(reads)]
         prepared = [outcome for outcome in outcomes if isinstance(outcome, Prepared)]
         kept = iter(self._keep(prepared))
         return [next(kept) if isinstance(outcome, Prepared) else outcome for outcome in outcomes]
 
-    def _prepare(self, read: ReadDeclaration) -> Prepared | Rejected:
+    def _typed(self, reads: Sequence[ReadDeclaration]) -> Sequence[ReadDeclaration | Rejected]:
+        """Give corrections that do not say what they correct its type: as it was sent before, or comes before them in the same batch."""
+        untold = {reference for read in reads if not read.type_told and (reference := reference_of(read.data))}
+        if not untold:
+            return reads
+        types = self._outbox.types_of(sorted(untold))
+        typed: list[ReadDeclaration | Rejected] = []
+        for read in reads:
+            reference = reference_of(read.data)
+            if reference in untold and read.type_told:
+                types.setdefault(reference, set()).add(read.type)
+            typed.append(read if read.type_told or reference is None else _typed(read, reference, types.get(reference, set())))
+        return typed
+
+    def _prepare(self, read: ReadDeclaration | Rejected) -> Prepared | Rejected:
+        if isinstance(read, Rejected):
+            return read
         try:
             return prepare(read, self._country, self._routes)
         except ContentError as error:
@@ -157,9 +211,19 @@ class Intake:
                 continue
             for index in left:
                 one = prepared[index]
-                outcomes[index] = Accepted(one.reference, one.version, tuple(next(acceptances) for _ in one.drafts))
+                of_one = tuple(next(acceptances) for _ in one.drafts)
+                outcomes[index] = Accepted(one.reference, of_one[0].version, of_one)
             break
         return [outcomes[index] for index in range(len(prepared))]
+
+
+def _typed(read: ReadDeclaration, reference: str, types: Collection[str]) -> ReadDeclaration | Rejected:
+    if len(types) == 1:
+        return replace(read, type=next(iter(types)), type_told=True)
+    if types:
+        text = f"{reference} was sent as {' and as '.join(sorted(types))}, and the document does not say which of them it corrects"
+        return Rejected(ConflictError("correction-type", text, field="type", value=reference).problems, reference)
+    return Rejected(correction_unknown(reference).problems, reference)
 
 
 def _problems_by_owner(error: ConflictError | ContentError, owners: Sequence[int]) -> dict[int, list[Problem]]:
@@ -175,7 +239,7 @@ def _problems_by_owner(error: ConflictError | ContentError, owners: Sequence[int
 
 def _refused(one: Prepared, problems: Sequence[Problem]) -> Rejected:
     log.warning("declaration.rejected", reference=one.reference, version=one.version, codes=sorted({problem.code for problem in problems}))
-    if any(problem.code == "version-conflict" for problem in problems):
+    if one.version is not None and any(problem.code == "version-conflict" for problem in problems):
         text = f"{one.reference} version {one.version} was accepted before with another content: give the corrected one the next version"
         return Rejected(ConflictError("version-conflict", text, field="version", value=one.version).problems, one.reference)
-    return Rejected(tuple(problems), one.reference)
+    return Rejected(tuple(dict.fromkeys(problems)), one.reference)  # once, to however many houses it was to go

@@ -14,6 +14,7 @@ from producers.formats.reading import LocatedProblem, Part, ReadDeclaration, Unr
 from producers.formats.registry import Reader
 from producers.intake import BATCH, Accepted, Outcome, Rejected, prepare, routes_of
 from producers.sources.files import FileInHand, FoundFile, Mark
+from producers.versions import unnumbered_of
 from schemas.errors import ContentError
 from schemas.fates import Fate
 
@@ -22,7 +23,8 @@ from schemas.fates import Fate
 class Sent:
     """One declaration on its way to one destination, or one that was rejected here (`problems`, no `event_id`).
 
-    `destination` is a URN; `line` says where it stands in a file of several. A dry run has destinations and no event.
+    `destination` is a URN; `line` says where it stands in a file of several. A dry run has destinations and no event, and no version
+    where intake gives it.
     """
 
     file: str
@@ -75,11 +77,14 @@ def check_files(parts: Iterable[tuple[str, Part]], settings: Settings) -> list[S
             sent.append(Sent(file, part.line, problems=part.problems))
             continue
         try:
-            drafts = prepare(part, settings.country, routes).drafts
+            if not part.type_told:  # the outbox knows of which type, and so which houses, what it corrects is
+                sent.append(Sent(file, part.line, unnumbered_of(part)[1].reference))
+                continue
+            one = prepare(part, settings.country, routes)
         except ContentError as error:
             sent.append(Sent(file, part.line, problems=located_in(part, error.problems)))
             continue
-        sent += [Sent(file, part.line, draft.reference, draft.version, draft.destination.urn) for draft in drafts]
+        sent += [Sent(file, part.line, one.reference, one.version, draft.destination.urn) for draft in one.drafts]
     return sent
 
 

@@ -21,6 +21,7 @@ from schemas.limits import (
     RECEIPT_ANSWERS,
     RECOVERY_ENTRIES,
     RECOVERY_STREAMS,
+    VERSIONS,
 )
 from schemas.names import ID_PATTERN, STREAM_TYPES, EventType
 from schemas.text import Text
@@ -272,7 +273,7 @@ class Recovered(Answer):
     epoch: Epoch
     sequence: Annotated[int, whole(1, INTEGER)]
     reference: Annotated[Text, Field(min_length=1, max_length=200)]
-    version: Annotated[int, whole(1, 9_999)] | None = None
+    version: Annotated[int, whole(1, VERSIONS)] | None = None
     content: Digest | None = None
 
 
@@ -281,7 +282,7 @@ class RecoveredName(Part):
 
     id: EventId
     reference: Annotated[Text, Field(min_length=1, max_length=200)]
-    version: Annotated[int, whole(1, 9_999)] | None = None
+    version: Annotated[int, whole(1, VERSIONS)] | None = None
     content: Digest | None = None
     problems: tuple[Problem, ...] = Field(default=(), max_length=PROBLEMS)
 
@@ -310,5 +311,5 @@ class Withdrawal(Part):
     epoch: Epoch
     sequence: Annotated[int, whole(1, INTEGER)]
     reference: Annotated[Text, Field(min_length=1, max_length=200)]
-    version: Annotated[int, whole(1, 9_999)]
+    version: Annotated[int, whole(1, VERSIONS)]
     reason: Annotated[Text, Field(min_length=1, max_length=300)]

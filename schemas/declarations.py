@@ -25,7 +25,7 @@ from schemas.codelists import (
 )
 from schemas.codelists.transport_modes import FIXED_INSTALLATION
 from schemas.extensions import Extensions
-from schemas.limits import ITEMS, TEXT_CHARACTERS
+from schemas.limits import ITEMS, TEXT_CHARACTERS, VERSIONS
 from schemas.text import Text
 from schemas.values import Day, Instant, plain_decimal, whole
 
@@ -35,7 +35,7 @@ MassKg = Annotated[Decimal, plain_decimal(10, 6)]
 Quantity = Annotated[Decimal, plain_decimal(10, 6)]
 ItemNumber = Annotated[int, whole(1, ITEMS)]
 Year = Annotated[int, whole(1990, 2199)]
-Version = Annotated[int, whole(1, 9_999)]
+Version = Annotated[int, whole(1, VERSIONS)]
 Name = Annotated[Text, Field(max_length=300)]
 Code = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9./ _-]*$", max_length=40)]
 Plate = Annotated[Text, Field(min_length=1, max_length=40)]

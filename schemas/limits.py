@@ -9,6 +9,7 @@ UNPACKED_BYTES = 16 * 1024 * 1024  # a bundle's body after gunzip
 EVENT_BYTES = 1024 * 1024  # one event's exact bytes: a declaration of 999 items is about 500 kB
 JSON_DEPTH = 12  # nesting of objects and arrays in an event
 TEXT_CHARACTERS = 2_000  # any one string in an event's data
+VERSIONS = 9_999  # versions of a declaration
 ITEMS = 999  # items of a declaration (SAD box 5 has three digits)
 CHAIN_CERTIFICATES = 3  # the leaf and at most two intermediates; the anchor never travels
 RECEIPT_ANSWERS = 500  # events answered by one receipt

@@ -116,3 +116,6 @@ def whole(first: int, last: int) -> Any:
 
 # In which order a system writes day, month and year.
 DateOrder = Literal["dmy", "mdy", "ymd"]
+
+# Whose versions a source's declarations have: those that they state (1 where they state none), or the next one, which intake gives.
+Versions = Literal["stated", "next"]

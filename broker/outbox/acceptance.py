@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 from pydantic import ValidationError
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, insert
 
 from broker.bundle.sealed import seal
 from broker.clocks import refuse_backwards
@@ -17,58 +16,48 @@ from broker.outbox.numbering import Numbers
 from broker.outbox.reading import newest
 from broker.outbox.room import UNBOUNDED, Room, refuse_without_room
 from broker.outbox.tables import outbox
-from broker.outbox.values import Acceptance, Draft, Life
+from broker.outbox.values import Acceptance, Draft, Life, UnnumberedDraft
+from broker.outbox.versioning import Kept, KeptVersions, Version, archived_of, look_up, numbered
 from broker.trust.sealing import Recipient
-from schemas.content import content_digest, problems_of
+from schemas.content import problems_of
 from schemas.errors import ConflictError, ContentError, Problem
 from schemas.event import Event, digest_of, event_bytes, new_id, new_salt, schema_of, utc_text
 from schemas.limits import EVENT_BYTES
 from schemas.sealed import SEALED_SCHEMA
 
-_LOOK_UP = 1_000  # references looked up in one statement
-
-_Version = tuple[str, str, str, int]  # destination, type, reference, version
-
-
-@dataclass(slots=True)
-class _Kept:
-    """An event that is kept under a version, with the digest of its content.
-
-    Of one that was learned from the house it is that of the released content, empty where the house could not tell.
-    """
-
-    event_id: str
-    epoch: str
-    sequence: int
-    content_digest: bytes
-    withdrawn: bool = False
-    learned: bool = False
-
-    def is_of(self, draft: Draft) -> bool:
-        """Whether the draft says the same."""
-        return self.content_digest == (content_digest(draft.data) if self.learned else draft.content_digest)
-
 
 def accept(
-    connection: Connection, life: Life, drafts: Sequence[Draft], now: datetime, recipients: Mapping[str, Recipient], room: Room = UNBOUNDED
+    connection: Connection,
+    life: Life,
+    drafts: Sequence[Draft | UnnumberedDraft],
+    now: datetime,
+    recipients: Mapping[str, Recipient],
+    room: Room = UNBOUNDED,
 ) -> tuple[list[Acceptance], list[dict[str, Any]]]:
     """Number and keep these drafts; one that is kept already gives its first acceptance again. Data for `recipients` is encrypted.
-    Gives the rows that are new, too.
+    Gives the rows that are new, too. One without a version gets its number here, after those before it.
 
-    ConflictError `version-conflict` where another content is kept under the version, or `version-withdrawn` where the version was
-    withdrawn; ContentError where a draft makes no event: their problems' `field` is `drafts.<index>`. UnavailableError `clock-behind`,
-    `outbox-disk-low`, `outbox-unsettled`, `outbox-restored`, `outbox-recovering`. Nothing is kept then.
+    ConflictError `version-conflict` where another content is kept under the version, `version-withdrawn` where the version was
+    withdrawn, or as `versioning.numbered`; ContentError where a draft makes no event: their problems' `field` is `drafts.<index>`.
+    UnavailableError `clock-behind`, `outbox-disk-low`, `outbox-unsettled`, `outbox-restored`, `outbox-recovering`. Nothing is kept then.
     """
     refuse_unfit(life)
-    kept = _look_up(connection, drafts)
+    references = sorted({draft.reference for draft in drafts})
+    kept = look_up(connection, references)
+    unnumbered = sorted({draft.reference for draft in drafts if isinstance(draft, UnnumberedDraft)})
+    archived = archived_of(connection, unnumbered)
     at_utc = _instant(connection, life, now)
     numbers = Numbers(connection, life.epoch)
     rows: list[dict[str, Any]] = []
     acceptances: list[Acceptance] = []
     conflicts: list[Problem] = []
-    for index, draft in enumerate(drafts):
-        version: _Version = (draft.destination.urn, draft.type, draft.reference, draft.version)
-        named = kept.setdefault(version, [])
+    for index, handed_in in enumerate(drafts):
+        versions = kept.setdefault(handed_in.reference, {})
+        draft = _numbered(handed_in, index, versions, archived, conflicts)
+        if draft is None:
+            continue
+        version: Version = (draft.destination.urn, draft.type, draft.version)
+        named = versions.setdefault(version, [])
         known = next((one for one in named if one.is_of(draft)), None)
         duplicate = known is not None
         withdrawn = any(one.withdrawn for one in named)
@@ -79,7 +68,7 @@ def accept(
             number = numbers.next(version[0], draft.type)
             row = _row_of(draft, index, life, number, at_utc, recipients.get(version[0]))
             rows.append(row)
-            known = _Kept(row["event_id"], life.epoch, row["sequence"], draft.content_digest)
+            known = Kept(row["event_id"], life.epoch, row["sequence"], draft.content_digest)
             named.append(known)
         acceptances.append(
             Acceptance(
@@ -95,27 +84,17 @@ def accept(
     return acceptances, rows
 
 
-def _look_up(connection: Connection, drafts: Sequence[Draft]) -> dict[_Version, list[_Kept]]:
-    references = sorted({draft.reference for draft in drafts})
-    columns = (
-        outbox.c.destination,
-        outbox.c.type,
-        outbox.c.reference,
-        outbox.c.version,
-        outbox.c.event_id,
-        outbox.c.epoch,
-        outbox.c.sequence,
-        outbox.c.content_digest,
-        outbox.c.withdrawal.is_not(None).label("withdrawn"),
-        outbox.c.learned,
-    )
-    kept: dict[_Version, list[_Kept]] = {}
-    for start in range(0, len(references), _LOOK_UP):
-        query = select(*columns).where(outbox.c.reference.in_(references[start : start + _LOOK_UP]))
-        for row in connection.execute(query):
-            one = _Kept(row.event_id, row.epoch, row.sequence, row.content_digest, bool(row.withdrawn), row.learned > 0)
-            kept.setdefault((row.destination, row.type, row.reference, row.version), []).append(one)
-    return kept
+def _numbered(
+    draft: Draft | UnnumberedDraft, index: int, kept: KeptVersions, archived: Collection[str], conflicts: list[Problem]
+) -> Draft | None:
+    """Give a draft its version where it has none; where there is none for it, say why among the conflicts."""
+    if isinstance(draft, Draft):
+        return draft
+    try:
+        return numbered(draft, kept, archived=draft.reference in archived)
+    except (ConflictError, ContentError) as error:
+        conflicts += [problem.model_copy(update={"field": f"drafts.{index}.{problem.field}"}) for problem in error.problems]
+        return None
 
 
 def _instant(connection: Connection, life: Life, now: datetime) -> datetime:

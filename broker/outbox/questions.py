@@ -23,6 +23,7 @@ from broker.outbox.values import (
     RelayedRow,
     Types,
 )
+from broker.outbox.versioning import types_of
 from broker.suspension import Scope, Suspension
 from schemas.control import StreamHead
 
@@ -49,6 +50,11 @@ class OutboxQuestions:
         """When the last event of the current epoch was accepted; None where it has none yet."""
         with reading_of(self._engine) as connection:
             return reading.newest(connection, self._life.epoch)
+
+    def types_of(self, references: Sequence[str]) -> dict[str, set[str]]:
+        """The types under which each of these references was sent, archived ones too; those that were not are not in it."""
+        with reading_of(self._engine) as connection:
+            return types_of(connection, references)
 
     def waiting(
         self, destination: str, limit_events: int, limit_bytes: int, after_position: int = 0, types: Types = ANY_TYPE

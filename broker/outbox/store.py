@@ -55,6 +55,7 @@ from broker.outbox.values import (
     Recorded,
     RecoveryState,
     Told,
+    UnnumberedDraft,
     WithdrawalStep,
     WithdrawalWish,
     Withdrawn,
@@ -135,14 +136,14 @@ class Outbox(OutboxQuestions):
         log.warning("epoch.begun", source=self._life.source, epoch=self._life.epoch, before=before.epoch)
         return self._life.epoch
 
-    def accept(self, drafts: Sequence[Draft]) -> list[Acceptance]:
+    def accept(self, drafts: Sequence[Draft | UnnumberedDraft]) -> list[Acceptance]:
         """Accept all drafts in one transaction; what is returned is on disk, in the order of `drafts`.
 
-        All or nothing. ConflictError `version-conflict` where another content was accepted under the same reference and version, and
-        ContentError where a draft makes no event, name the draft in `field` (`drafts.3`). UnavailableError `clock-behind` where the
-        clock stands before the last accepted event, `outbox-disk-low`, `outbox-unsettled` (see `room`), `outbox-full`, `outbox-busy`,
-        `outbox-away`: nothing was accepted, try again; `outbox-restored` and `outbox-recovering`: nothing will be until
-        `panj post recover` has ended.
+        All or nothing. ConflictError `version-conflict` where another content was accepted under the same reference and version, or
+        where a draft without a version cannot be given one, and ContentError where a draft makes no event, name the draft in `field`
+        (`drafts.3`). UnavailableError `clock-behind` where the clock stands before the last accepted event, `outbox-disk-low`,
+        `outbox-unsettled` (see `room`), `outbox-full`, `outbox-busy`, `outbox-away`: nothing was accepted, try again;
+        `outbox-restored` and `outbox-recovering`: nothing will be until `panj post recover` has ended.
         """
         if not drafts:
             return []

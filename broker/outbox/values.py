@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from datetime import datetime
 from enum import Enum
@@ -33,6 +33,21 @@ class Draft:
     data: Mapping[str, Any]
     purpose: str
     legal_basis: str
+
+
+@dataclass(frozen=True, slots=True)
+class UnnumberedDraft:
+    """A draft whose version is the next one of its reference, which only the outbox knows: it gives the number as it accepts it.
+
+    `at(version, corrects)` makes the draft of a version, with None for the first one, which corrects nothing; it raises ContentError
+    where there cannot be that version. `correction`: never the first one.
+    """
+
+    destination: Party
+    type: str
+    reference: str
+    correction: bool
+    at: Callable[[int, int | None], Draft]
 
 
 @dataclass(frozen=True, slots=True)

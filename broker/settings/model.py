@@ -13,7 +13,8 @@ from broker.settings.table import Table
 from broker.settings.words import CodeTable, DatabaseUrl, Purpose, StreamType, UnitName
 from schemas.limits import BODY_BYTES
 from schemas.names import HOUSE, EventType, Party
-from schemas.values import DateOrder
+from schemas.text import Text
+from schemas.values import DateOrder, Versions
 
 Country = Annotated[str, Field(pattern=r"^[a-z]{2}$", description="ISO 3166-1 alpha-2 in lower case, such as tj")]
 Port = Annotated[int, Field(ge=1, le=65535, strict=True)]  # strict: neither "5671" nor true is a port
@@ -96,6 +97,10 @@ class ReadingSettings(Table):
         default_factory=dict, description="local codes translated: the table's name, the local code, the list's own"
     )
     tajik_lookalikes: bool = Field(strict=True, default=False, description="letters of older Tajik fonts are put right")
+    versions: Versions = Field(default="stated", description="whether declarations that state no version are first ones, or the next ones")
+    correction_reason: Annotated[Text, Field(min_length=1, max_length=500)] | None = Field(
+        default=None, description="why a declaration is corrected, where its document does not say it"
+    )
 
 
 class Post(KeyPair):

@@ -14,6 +14,8 @@ from producers.formats.mapping import Filled, Leaf, Target, gather
 from producers.formats.mapping import Mapping as Table
 from producers.formats.reading import Conventions, LocatedProblem, Part, Place, ReadDeclaration, Unread
 from producers.formats.rows import Record
+from schemas.declarations import MessageFunction
+from schemas.drafts import NEXT
 from schemas.errors import ContentError
 
 _NAME_CHARACTERS = 200  # of a name in `extensions`
@@ -151,7 +153,10 @@ class _Gathered:
 
 
 def _finish(filled: Filled, columns: Columns, event_type: str, conventions: Conventions) -> None:
-    """Set what no cell says: constants, the source's administration and office, the numbers of items, the year of registration."""
+    """Set what no cell says: constants, the source's administration and office, the numbers of items, the year of registration.
+
+    A correction that tells neither its version nor what it corrects is the next one.
+    """
     items = filled.root.of("items")
     for path, value in columns.constant_values[event_type]:
         for data in [item.data for item in items] if path.of_item else [filled.root.data]:
@@ -163,6 +168,8 @@ def _finish(filled: Filled, columns: Columns, event_type: str, conventions: Conv
         data.setdefault("office_code", conventions.office)
     if isinstance(day := data.get("registered_on"), str):
         data.setdefault("registration_year", int(day[:4]))
+    if data.get("message_function", MessageFunction.ORIGINAL) != MessageFunction.ORIGINAL and not {"version", "corrects"} & data.keys():
+        data["version"] = NEXT
     if _counts_items(columns, event_type):
         for number, item in enumerate(items, 1):
             item.data["number"] = number

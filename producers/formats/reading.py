@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, BinaryIO, NamedTuple, Protocol, runtime_checkable
 from zoneinfo import ZoneInfo
 
+from schemas.declarations import MessageFunction
+from schemas.drafts import NEXT, VERSIONED, unnumbered
 from schemas.errors import Problem
-from schemas.values import DateOrder
+from schemas.values import DateOrder, Versions
 
 HEAD_BYTES = 16_384  # what `recognises` is shown of a file: people write long remarks before the first element
 
@@ -19,7 +21,8 @@ class Conventions:
 
     `codes` translates local codes: list (`countries`, `package-kinds`, …) to local code to the list's own. Nothing of it is ever guessed:
     what is needed and not told makes a file refused, or its declaration a draft. `columns` is the mapping file of its tables, as loaded
-    (`columns.columns_of` gives it): the formats of tables know what it is.
+    (`columns.columns_of` gives it): the formats of tables know what it is. With `versions` "next", a declaration without a version is the
+    next one of its reference; `correction_reason` is why it corrects the one before, where the document does not say it.
     """
 
     administration: str | None = None
@@ -29,6 +32,8 @@ class Conventions:
     codes: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     columns: object | None = None
     tajik_lookalikes: bool = False
+    versions: Versions = "stated"
+    correction_reason: str | None = None
 
 
 class Place(NamedTuple):
@@ -70,6 +75,10 @@ class ReadDeclaration:
 
     `line` is where it begins in its file, from 1, where a file may hold several and the format knows it. `place_of` tells where the value
     of a field (`items.2.hs_code`) stands; `warnings` tell what was read all the same.
+
+    Where the file counts no versions and yet is a later one, `data["version"]` is `schemas.drafts.NEXT`: intake gives the number. Should
+    that make it a correction, `correction_reason` is why, by its source's settings. `type_told` is False for a correction that does not
+    say which declaration it corrects: it is of the type of that one.
     """
 
     type: str
@@ -77,6 +86,24 @@ class ReadDeclaration:
     line: int | None = None
     place_of: Callable[[str], Place] = field(default=nowhere, compare=False, repr=False)
     warnings: Sequence[LocatedProblem] = ()
+    correction_reason: str | None = None
+    type_told: bool = True
+
+
+def as_settings_say(part: Part, conventions: Conventions) -> Part:
+    """Give a part as its source's settings complete it: with the version that intake gives, and with the reason of corrections."""
+    if isinstance(part, Unread):
+        return part
+    data = part.data
+    function = data.get("message_function", MessageFunction.ORIGINAL)
+    if conventions.versions == NEXT and "version" not in data and function == MessageFunction.ORIGINAL and part.type in VERSIONED:
+        data = {**data, "version": NEXT}
+    elif not unnumbered(data):
+        return part
+    reason = conventions.correction_reason
+    if reason is not None and function != MessageFunction.ORIGINAL:
+        data = {"correction_reason": reason} | data
+    return replace(part, data=data, correction_reason=reason)
 
 
 def located_in(read: ReadDeclaration | None, problems: Sequence[Problem]) -> tuple[LocatedProblem, ...]:

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 from broker.settings.model import ReadingSettings
 from producers.formats.columns_files import load_columns
-from producers.formats.reading import HEAD_BYTES, Conventions, Format, Part, Reading, TableFormat
+from producers.formats.reading import HEAD_BYTES, Conventions, Format, Part, Reading, TableFormat, as_settings_say
 from schemas.errors import ContentError, SettingsError
 
 
@@ -44,10 +44,10 @@ class Reader:
         head = stream.read(HEAD_BYTES)
         stream.seek(0)
         reading = self.format_of(head).read(stream, self.conventions)
-        return Reading(_undisturbed(reading.parts), reading.tells_its_end)
+        return Reading(_undisturbed(reading.parts, self.conventions), reading.tells_its_end)
 
 
-def _undisturbed(parts: Iterator[Part]) -> Iterator[Part]:
+def _undisturbed(parts: Iterator[Part], conventions: Conventions) -> Iterator[Part]:
     """Read each part without Python's collector in between: it would look through a document's objects again and again, all of them alive.
 
     Between two parts it works as always, so that memory stays as it was.
@@ -62,7 +62,7 @@ def _undisturbed(parts: Iterator[Part]) -> Iterator[Part]:
                 gc.enable()
         if part is None:
             return
-        yield part
+        yield as_settings_say(part, conventions)
 
 
 def reader_of(reading: ReadingSettings, *, administration: str | None, time_zone: str | None) -> Reader:
@@ -80,6 +80,8 @@ def reader_of(reading: ReadingSettings, *, administration: str | None, time_zone
         codes={str(name): table for name, table in reading.codes.items()},
         columns=load_columns(reading.columns) if reading.columns else None,
         tajik_lookalikes=reading.tajik_lookalikes,
+        versions=reading.versions,
+        correction_reason=reading.correction_reason,
     )
     return Reader(formats, conventions, format_named(reading.format, formats) if reading.format else None)
 

@@ -19,6 +19,7 @@ from producers.formats.reading import Conventions, Described, Part, Reading, Unr
 from producers.formats.structure import outline
 from schemas.crossing import CrossingKind
 from schemas.declarations import MessageFunction
+from schemas.drafts import NEXT
 from schemas.errors import ContentError
 from schemas.names import EventType
 
@@ -111,7 +112,7 @@ def _unread(element: etree._Element, code: str, text: str, value: str | None = N
 
 def _finish_declaration(filled: Filled, conventions: Conventions, function: MessageFunction) -> str:
     if function is not MessageFunction.ORIGINAL:
-        filled.root.data["message_function"] = function.value
+        filled.root.data |= {"message_function": function.value, "version": NEXT}
     _first_guarantee(filled)
     for party in ("exporter", "consignee", "principal"):
         agree_on_party(filled, f"{party}_id", f"{party}_name")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from typing import BinaryIO
 
@@ -13,11 +14,12 @@ from producers.formats.agreeing import agree_on_party, make_agree
 from producers.formats.mapping import Filled
 from producers.formats.message import Message, name_source, read_message
 from producers.formats.mrn import flow_of
-from producers.formats.reading import Conventions, Described, Part, Reading, Unread
+from producers.formats.reading import Conventions, Described, Part, ReadDeclaration, Reading, Unread
 from producers.formats.structure import outline
 from producers.formats.wco.table import CORRECTION, DECLARATION, PRESENTATION
 from schemas.crossing import CrossingKind
 from schemas.declarations import MessageFunction
+from schemas.drafts import NEXT
 from schemas.errors import ContentError
 from schemas.names import EventType
 
@@ -35,6 +37,8 @@ _FUNCTIONS = {
 }
 _TYPES = {"COR": MessageFunction.AMENDMENT, "INV": MessageFunction.CANCELLATION}
 _PRESENTATION_TYPE = "GPR"
+_CHANGES = "Amendment"  # the class whose pointers name what changes: the rest of such a document is not the declaration
+_FLOW_UNKNOWN = "flow-unknown"
 # What a declaration is for: the first two letters of its type (SAD box 1); where they do not tell it, the first digit of the procedure
 # (box 37); then the letter of its MRN; then the classes of the model that stand in one kind of declaration only.
 _FLOW_OF_TYPE = {"EX": "export", "IM": "import", "T1": "transit", "T2": "transit", "TI": "transit", "TR": "transit"}
@@ -102,7 +106,10 @@ def _declaration(element: etree._Element, conventions: Conventions) -> Part:
     if kind == _PRESENTATION_TYPE:
         mapping, finish = PRESENTATION, _finish_presentation
     structure = outline("producers.formats.wco", "declaration.outline")["Declaration"] if namespace == _DMS else None
-    return read_message(element, Message(mapping, finish, structure, NAMESPACES), conventions, "wco")
+    part = read_message(element, Message(mapping, finish, structure, NAMESPACES), conventions, "wco")
+    if isinstance(part, ReadDeclaration) and any(warning.code == _FLOW_UNKNOWN for warning in part.warnings):
+        return replace(part, type_told=False)
+    return part
 
 
 def _classes(element: etree._Element) -> frozenset[str]:
@@ -123,6 +130,10 @@ def _finish(filled: Filled, conventions: Conventions, named: frozenset[str]) -> 
         data.pop("declaration_type")  # message_function says it
     if function is not MessageFunction.ORIGINAL:
         data["message_function"] = function.value
+    if function is MessageFunction.CANCELLATION or (function is MessageFunction.AMENDMENT and _CHANGES not in named):
+        data["version"] = NEXT
+    elif function is MessageFunction.AMENDMENT:
+        filled.warn("amendment-partial", "it says only what changes, by pointers: the whole corrected declaration is what can be sent")
     agree_on_party(filled, "consignee_id", "consignee_name")
     name_source(filled, conventions)
     make_agree(filled)
@@ -132,8 +143,8 @@ def _finish(filled: Filled, conventions: Conventions, named: frozenset[str]) -> 
     text = "neither its type nor a procedure or its MRN tells whether it is an export, an import or a transit"
     if function is MessageFunction.ORIGINAL:
         filled.refuse("type-unknown", text, field="declaration_type", value=kind or None)
-    else:  # it lacks what it corrects, so it is looked at and never sent
-        filled.warn("flow-unknown", f"{text}: it is shown as an export")
+    else:
+        filled.warn(_FLOW_UNKNOWN, f"{text}: it is shown as an export, and is of the type of what it corrects")
     return EventType.EXPORT_DECLARATION
 
 

@@ -20,7 +20,9 @@ PROBLEMS_TOLD = 100  # of one body
 # What the outbox says while it has no room for more now. Everything else that is unavailable is away.
 _PRESSED = {"outbox-disk-low": 60, "outbox-unsettled": 30, "outbox-full": 60, "outbox-busy": 2}
 _AWAY_SECONDS = 10
-_CONFLICTS = frozenset({"version-conflict", "version-withdrawn"})
+_CONFLICTS = frozenset(
+    {"version-conflict", "version-withdrawn", "version-older", "versions-forgotten", "correction-unknown", "correction-type"}
+)
 
 
 class _Said(BaseModel):

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from broker.settings.sources import ViewSource
 from producers.formats.columns_files import load_columns
 from producers.formats.grouping import rows_to_parts
-from producers.formats.reading import Part, Unread
+from producers.formats.reading import Part, Unread, as_settings_say
 from producers.formats.registry import Reader
 from producers.sources.documents import read_document
 from schemas.errors import ContentError, SettingsError
@@ -74,7 +74,8 @@ class MappedColumns:
     def parts(self, values: Sequence[Any]) -> list[Part]:
         """Make the one declaration of the row."""
         try:
-            return list(rows_to_parts([dict(zip(self.columns, map(_cell, values), strict=True))], self._mapping, self._conventions))
+            row = dict(zip(self.columns, map(_cell, values), strict=True))
+            return [as_settings_say(part, self._conventions) for part in rows_to_parts([row], self._mapping, self._conventions)]
         except ContentError as error:
             return [Unread.of(error.problems)]
 

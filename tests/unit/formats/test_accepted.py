@@ -13,7 +13,7 @@ from producers.intake import prepare, routes_of
 from schemas.errors import ContentError
 from tests.unit.formats.ncts_files import ARRIVED, BODY, MRN, RELEASED, message
 from tests.unit.formats.reading import DUSHANBE, taken
-from tests.unit.formats.wco_files import CANCELLATION, declaration, metadata
+from tests.unit.formats.wco_files import AMENDMENT, declaration, metadata
 from tests.unit.producers.examples import CROSSING, EXPORT, TRANSIT, release, settings_of
 
 AT_HOME = ARRIVED.replace("AF000010", "TJ105000")
@@ -40,11 +40,11 @@ def test_what_is_whole_is_ready_for_the_neighbour(tmp_path: Path, reader: Format
     ("reader", "document", "conventions", "field"),
     [
         (WCO, metadata(declaration()), Conventions(), "administration"),
-        (WCO, metadata(declaration(CANCELLATION)), DUSHANBE, "corrects"),
+        (WCO, metadata(declaration(AMENDMENT)), DUSHANBE, "corrects"),
         (NCTS, message("CC015C", BODY), DUSHANBE, "registration_year"),
         (NCTS, message("CC007C", AT_HOME), Conventions(), "occurred_at"),
     ],
-    ids=["no settings", "cancellation", "lodged only", "no time zone"],
+    ids=["no settings", "amendment by pointers", "lodged only", "no time zone"],
 )
 def test_a_draft_is_never_sent(tmp_path: Path, reader: Format, document: str, conventions: Conventions, field: str) -> None:
     settings = settings_of(tmp_path, release(EXPORT), release(TRANSIT), release(CROSSING))

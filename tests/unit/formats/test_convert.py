@@ -14,6 +14,7 @@ from typer.testing import CliRunner, Result
 from deploy.lab.administrations import AFGHAN, TAJIK, Administration, Timing
 from producers.convert_commands import convert
 from tests.unit.formats.sads import BLANK_ITEM, sad
+from tests.unit.formats.wco_files import CANCELLATION, declaration, metadata
 
 EXPORT = "customs.export-declaration.v1"
 OFFICE = "Identification/Office_segment/Customs_clearance_office_code"
@@ -161,3 +162,39 @@ def test_sads_are_written_in_the_systems_own_order_of_dates_and_codes(tmp_path: 
     root = etree.fromstring(typed(source, "--to", "asycuda", *at(afghan)).stdout_bytes)
     assert root.findtext("Identification/Registration/Date") == "01/02/2026"
     assert root.findtext("Transport/Means_of_transport/Border_information/Mode") == "31"
+
+
+def reading(tmp_path: Path, config: Path, **told: str) -> tuple[str | Path, ...]:
+    """The Afghan post with these settings of its files."""
+    text = "\n".join(f'{name} = "{value}"' for name, value in told.items())
+    config.write_text(config.read_text() + f"\n[posts.sher-khan-bandar.reading]\n{text}\n")
+    return at(config)
+
+
+def test_a_version_that_intake_gives_is_shown_as_that_and_never_as_a_number(tmp_path: Path, afghan: Path) -> None:
+    source = tmp_path / "again.xml"
+    source.write_text(sad())
+    settings = reading(tmp_path, afghan, date_order="mdy", versions="next", correction_reason="registered anew")
+    (one,) = told(typed(source, "--json", *settings))
+    assert (one["outcome"], one["drafts"], one["versions_given_at_intake"]) == ("taken", 0, 1)
+    assert one["documents"][0]["declaration"]["version"] == "next"
+    shown = typed(source, *settings)
+    assert "version given at intake" in " ".join(shown.stdout.split())
+
+
+def test_a_version_that_intake_gives_comes_back_the_same_from_canonical_json(tmp_path: Path, afghan: Path) -> None:
+    source = tmp_path / "cancelled.xml"
+    source.write_text(metadata(declaration(CANCELLATION)))
+    settings = reading(tmp_path, afghan, office="SHE01")
+    (first,) = told(typed(source, "--json", *settings))
+    assert typed(source, "--out", tmp_path / "out", *settings).exit_code == 0
+    (again,) = told(typed(tmp_path / "out" / "cancelled.json", "--json", *settings))
+    assert again["documents"] == first["documents"]
+    assert first["documents"][0]["declaration"]["version"] == "next"
+    assert (again["drafts"], again["versions_given_at_intake"]) == (0, 1)
+
+
+def test_a_foreign_export_without_a_version_becomes_an_import_as_any_other(tmp_path: Path) -> None:
+    source = canonical(tmp_path / "x.json", version="next")
+    result = typed(source, "--to", "asycuda", "--as-import", "--office", "SHE01")
+    assert etree.fromstring(result.stdout_bytes).findtext(OFFICE) == "SHE01"

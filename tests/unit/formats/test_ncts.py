@@ -84,12 +84,13 @@ def test_a_declaration_that_was_lodged_is_a_draft_for_it_has_no_number_yet() -> 
     assert read.data["extensions"]["ncts"]["messageSender"] == "TJ.POST"
 
 
-def test_amendments_and_invalidations_are_drafts_of_the_number_that_they_name() -> None:
+def test_amendments_and_invalidations_are_of_the_newest_version_of_the_number_that_they_name() -> None:
     amended, cancelled = taken(FORMAT, message("CC013C", AMENDED)), taken(FORMAT, message("CC014C", CANCELLED))
 
     assert (amended.data["message_function"], cancelled.data["message_function"]) == ("amendment", "cancellation")
-    assert missing(amended.type, amended.data) == ("corrects", "correction_reason")
-    assert missing(cancelled.type, cancelled.data) == ("corrects",)
+    assert (amended.data["version"], cancelled.data["version"]) == ("next", "next")
+    assert missing(amended.type, amended.data) == ("correction_reason",)
+    assert missing(cancelled.type, cancelled.data) == ()
     assert cancelled.data["correction_reason"] == "written twice"
     assert {amended.data["registration_number"], cancelled.data["registration_number"]} == {MRN}
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from producers.formats.reading import HEAD_BYTES, Conventions, ReadDeclaration, Unread
 from producers.formats.wco.format import FORMAT
 from schemas.catalogue import CATALOGUE
-from schemas.drafts import missing
+from schemas.drafts import missing, unnumbered
 from tests.unit.formats.reading import DUSHANBE, assert_read_or_refused, parts_of, refused, taken, warnings_of
 from tests.unit.formats.wco_files import AMENDMENT, CANCELLATION, ITEM, ORIGINAL, PRESENTATION, declaration, metadata
 
@@ -131,21 +131,40 @@ def test_several_declarations_in_one_document_are_each_read() -> None:
 
 
 @pytest.mark.parametrize(("content", "function"), [(AMENDMENT, "amendment"), (CANCELLATION, "cancellation")])
-def test_amendments_and_cancellations_are_drafts_with_their_reason_and_pointers(content: str, function: str) -> None:
+def test_amendments_and_cancellations_have_their_reason_and_pointers(content: str, function: str) -> None:
     read = taken(FORMAT, metadata(declaration(content)), DUSHANBE)
 
     assert read.data["message_function"] == function
     assert read.data["correction_reason"] == "written twice"
-    assert "corrects" in missing(read.type, read.data)
     assert read.data["extensions"]["wco"]["AdditionalInformation/Pointer/DocumentSectionCode"] == "42A"
+
+
+def test_a_cancellation_is_of_the_newest_version_and_lacks_nothing() -> None:
+    read = taken(FORMAT, metadata(declaration(CANCELLATION)), DUSHANBE)
+
+    assert (unnumbered(read.data), missing(read.type, read.data)) == (True, ())
+
+
+def test_an_amendment_that_only_points_at_what_changes_is_a_draft_and_a_whole_one_is_not() -> None:
+    pointing = taken(FORMAT, metadata(declaration(AMENDMENT)), DUSHANBE)
+    whole = taken(
+        FORMAT, metadata(declaration(ORIGINAL.replace("<FunctionCode>9<", "<FunctionCode>5<"), "urn:wco:datamodel:WCO:DEC:3")), DUSHANBE
+    )
+
+    assert "corrects" in missing(pointing.type, pointing.data)
+    assert "amendment-partial" in warnings_of(pointing)
+    assert (whole.data["message_function"], unnumbered(whole.data)) == ("amendment", True)
+    assert missing(whole.type, whole.data) == ("correction_reason",)
+    assert "amendment-partial" not in warnings_of(whole)
 
 
 def test_the_letter_of_its_number_tells_what_an_amendment_is_of() -> None:
     of_import = taken(FORMAT, declaration(AMENDMENT.replace("DEFA7", "DEFR7")))
     of_neither = taken(FORMAT, declaration(AMENDMENT.replace("DEFA7", "DEF07")))
 
-    assert of_import.type == "customs.import-declaration.v1"
+    assert (of_import.type, of_import.type_told) == ("customs.import-declaration.v1", True)
     assert "flow-unknown" in warnings_of(of_neither)
+    assert not of_neither.type_told
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from broker.outbox.store import Outbox
+from broker.outbox.values import Draft
 from broker.settings.model import Settings
 from producers.formats.reading import ReadDeclaration
 from producers.intake import Accepted, Intake, Outcome, Rejected, prepare, routes_of
@@ -117,6 +118,7 @@ def test_what_is_released_to_nobody_is_rejected_with_what_to_do(intake: Intake, 
 def test_only_released_fields_enter_an_event(tmp_path: Path) -> None:
     routes = routes_of(settings_of(tmp_path, release(EXPORT, *IDENTITY, "items.number", "items.hs_code")))
     (draft,) = prepare(read(export(extensions={"secret": "price"})), "tj", routes).drafts
+    assert isinstance(draft, Draft)
     text = json.dumps(draft.data, ensure_ascii=False)
     for unreleased in ("Мева", "قندوز", "Apples", "21500", "price"):
         assert unreleased not in text
