@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import psycopg
 
+from broker.outbox.values import Draft
 from producers.intake import prepare, routes_of
 from tests.benchmarks.ours import reads
 
@@ -35,8 +36,9 @@ class Wanted:
         routes = routes_of(settings)  # type: ignore[arg-type]
         rows = []
         for read in reads(count, seed):
-            prepared = prepare(read, "tj", routes)
-            rows.append((prepared.reference, prepared.version, prepared.drafts[0].content_digest, len(read.data.get("items", ()))))
+            draft = prepare(read, "tj", routes).drafts[0]
+            assert isinstance(draft, Draft)  # its version is stated
+            rows.append((draft.reference, draft.version, draft.content_digest, len(read.data.get("items", ()))))
         return cls(frozenset(rows), f"%/{seed:04}%")
 
     def check(self, name: str, database: str, *, duplicates: int | None = None) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from broker.outbox.values import Draft
 from producers.intake import prepare, routes_of
 from schemas.event import digest_of, new_epoch
 from tests.benchmarks.ours import reads
@@ -85,8 +86,8 @@ def fill(peering: Peering, count: int, seed: int) -> None:
     routes, epoch, now = routes_of(post.settings), new_epoch(), time.time()
     rows = []
     for position, read in enumerate(reads(count, seed), start=1):
-        prepared = prepare(read, post.settings.country, routes)
-        draft = prepared.drafts[0]
+        draft = prepare(read, post.settings.country, routes).drafts[0]
+        assert isinstance(draft, Draft)  # its version is stated
         raw = event_of(post.party, position, epoch, draft.type, draft.reference, dict(draft.data), post.settings.environment)
         event_id = raw[raw.index(b'"id":"') + 6 :][:36].decode()
         rows.append((position, event_id, draft.reference, digest_of(raw), now, raw))
