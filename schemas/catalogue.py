@@ -81,6 +81,9 @@ _ENTRIES: tuple[str | Entry, ...] = (
     Entry("seal-odd", "a warning: too long for the number of a seal; kept under extensions", Actor.SENDER),
     Entry("decimal-long", "a warning: more decimal places than are exchanged; kept under extensions", Actor.SENDER),
     Entry("vehicle-odd", "a warning: a vehicle where there can be none; kept under extensions", Actor.SENDER),
+    Entry(
+        "text-cut", "a warning: a text that no field says is too long to be kept whole under extensions; its beginning is", Actor.OPERATOR
+    ),
     Entry("values-kept", "a warning: how many values of the file no field says; they are kept under extensions", Actor.NOBODY),
     Entry(
         "count-differs", "a warning: there are more or fewer items than the file says; its number is kept under extensions", Actor.SENDER

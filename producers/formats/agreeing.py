@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
-from producers.formats.mapping import Filled, Target, within
+from producers.formats.filling import Filled, Target, within
 from schemas.codelists.transport_modes import FIXED_INSTALLATION
 from schemas.limits import ITEMS
 

@@ -14,9 +14,10 @@ from typing import Any, BinaryIO
 from lxml import etree
 
 from producers.formats.asycuda_rows import KEPT, describe, mapping_of
-from producers.formats.mapping import Filled, Target, gather
+from producers.formats.filling import Filled, Target, gather
+from producers.formats.leaves import Names, leaves_of
 from producers.formats.reading import Conventions, Described, Part, Place, ReadDeclaration, Reading, Unread
-from producers.formats.xml import Names, documents, elements_in, leaves_of
+from producers.formats.xml import documents, elements_in
 from schemas import sad
 from schemas.codelists.transport_modes import FIXED_INSTALLATION
 from schemas.errors import ContentError
@@ -79,18 +80,17 @@ def _read(document: etree._Element, conventions: Conventions) -> Part:
     kind, contradiction = _kind_of(document)
     mapping = mapping_of(kind or Kind.IMPORT)
     data = {"administration": conventions.administration} if conventions.administration else {}
-    leaves, root = leaves_of(document, mapping, data, _NAMES)
-    filled = mapping.fill(leaves, root, conventions)
+    said, root = leaves_of(document, mapping, data, _NAMES)
+    filled = mapping.fill(said, root, conventions)
     if not any(_says_goods(item) for item in root.of("items")):
         text = "no item of it says what goods it is about, neither by code nor in words: a blank form, or a part of one"
         return Unread.of(ContentError("form-blank", text).problems, document.sourceline)
     if contradiction:
         filled.refuse("rule-broken", contradiction, field="Property/Sad_flow", place=Place("Property/Sad_flow", document.sourceline))
     _finish(filled, kind or Kind.IMPORT, conventions)
-    root.forget_kept()
     if filled.problems:
         return Unread(tuple(filled.problems), document.sourceline)
-    return ReadDeclaration(_TYPES[kind or Kind.IMPORT], root.data, document.sourceline, root.place_of, tuple(filled.warnings))
+    return ReadDeclaration(_TYPES[kind or Kind.IMPORT], root.data, document.sourceline, root.places().of, tuple(filled.warnings))
 
 
 # -- Which declaration it is
@@ -292,7 +292,7 @@ def _guarantee(root: Target) -> None:
 def _kept(filled: Filled) -> dict[str, str]:
     """What no field says, without what only lays out the form and would be written the same again."""
     layout = sad.layout(filled.root.data)
-    return {path: text for path, text in filled.extensions.items() if layout.get(path) != text}
+    return {path: text for path, text in filled.extensions().items() if layout.get(path) != text}
 
 
 FORMAT = Asycuda()

@@ -9,7 +9,7 @@ from typing import Any
 
 from producers.formats.dates import Dates
 from producers.formats.fields import DECIMALS, NAMED, NUMERIC, Field, fields_of
-from producers.formats.mapping import Row
+from producers.formats.mapping import Row, Slot
 from producers.formats.reading import Conventions
 from producers.formats.rules import DIGITS, Ground, NotTaken, Rule, plain_text
 from producers.formats.uses import Cells, Use
@@ -59,7 +59,7 @@ class Path:
 class Taking:
     """One use of a column, ready to run. `beside` is what is set beside its value in the element of a list that it opens."""
 
-    row: Row
+    slot: Slot
     path: Path
     numeric: bool
     digits: int | str | None
@@ -82,8 +82,8 @@ def taking(column: str, use: Use, cells: Cells, event_type: str) -> Taking | Non
         if other is None:
             raise ContentError("columns-value", "no such field beside it", value=name)
         beside[name] = constant_of(constant, other)
-    rule = _under(base, use, cells)
-    return Taking(Row(column, use.field, rule, found.unit), path, base in NUMERIC, use.digits, beside)
+    row = Row(column, use.field, _under(base, use, cells), found.unit)
+    return Taking(Slot.of(row, path.steps), path, base in NUMERIC, use.digits, beside)
 
 
 def constant_of(constant: str | int | bool, to: Field) -> Any:

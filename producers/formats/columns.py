@@ -105,7 +105,7 @@ class Columns(Words):
                 name
                 for takings in self.takings.values()
                 for name, each in takings.items()
-                if any(taking.row.rule in (rules.DAY, INSTANT) for taking in each)
+                if any(taking.slot.row.rule in (rules.DAY, INSTANT) for taking in each)
             )
         )
 
@@ -156,7 +156,7 @@ class Columns(Words):
             for use in uses:
                 ready = next(found for each in self.types if (found := taking(name, use, self.table, each)))
                 beside = "".join(f"; {other} is {value}" for other, value in use.constants.items())
-                told.append(Described(name, use.field, ready.row.unit, ready.row.rule.says + beside))
+                told.append(Described(name, use.field, ready.slot.row.unit, ready.slot.row.rule.says + beside))
         told += [Described("(constant)", name, "", f"always {value}") for name, value in self.constants.items()]
         told += [Described(name, "extensions", "", "kept as it is") for name in self.kept]
         return (*told, *(Described(name, "", "", "not taken") for name in self.not_taken))

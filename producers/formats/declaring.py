@@ -10,8 +10,9 @@ from producers.formats import rules
 from producers.formats.cells import Path, Taking
 from producers.formats.columns import Columns, TypeColumn
 from producers.formats.fields import INSTANT
-from producers.formats.mapping import Filled, Leaf, Target, gather
+from producers.formats.filling import Filled, Leaf, Target, gather
 from producers.formats.mapping import Mapping as Table
+from producers.formats.mapping import Said, Slot
 from producers.formats.reading import Conventions, LocatedProblem, Part, Place, ReadDeclaration, Unread
 from producers.formats.rows import Record
 from schemas.declarations import MessageFunction
@@ -35,7 +36,7 @@ def declare(records: Sequence[Record], columns: Columns, conventions: Convention
     gathered = _Gathered(columns, columns.takings[event_type], Target({}, Place(None, first.line)), len(records))
     for number, record in enumerate(records, 1):
         gathered.take(record, number)
-    filled = _TABLE.fill(gathered.leaves, gathered.root, conventions)
+    filled = _TABLE.fill(gathered.said, gathered.root, conventions)
     _finish(filled, columns, event_type, conventions)
     problems = (*gathered.problems, *filled.problems)
     if problems:
@@ -43,7 +44,7 @@ def declare(records: Sequence[Record], columns: Columns, conventions: Convention
     data = filled.root.data
     if kept := gathered.extensions(filled):
         data["extensions"] = {kept_under: kept}
-    return ReadDeclaration(event_type, data, first.line, filled.root.place_of, tuple(filled.warnings))
+    return ReadDeclaration(event_type, data, first.line, filled.root.places().of, tuple(filled.warnings))
 
 
 def _type_of(record: Record, columns: Columns) -> str:
@@ -64,11 +65,11 @@ class _Gathered:
     takings: Mapping[str, tuple[Taking, ...]]
     root: Target
     rows: int
-    leaves: list[Leaf] = field(default_factory=list)
+    said: list[Said] = field(default_factory=list)
     names: dict[int, str] = field(default_factory=dict)  # of leaves, under which they are kept where no field takes them
     problems: list[LocatedProblem] = field(default_factory=list)
     shared: dict[str, dict[str, Record]] = field(default_factory=dict)  # by column, each text and the first row that says it
-    kept: dict[str, list[tuple[int, str]]] = field(default_factory=dict)
+    kept: dict[str, list[tuple[int, Leaf]]] = field(default_factory=dict)  # by column, with the number of the row
 
     def take(self, record: Record, number: int) -> None:
         """Take the cells of one more row, the `number`th of its declaration."""
@@ -80,7 +81,7 @@ class _Gathered:
                 continue
             takings = self.takings.get(column, ())
             if not takings and not self._is_type(column):
-                self._keep(column, text, number)
+                self._keep(column, Leaf(*record.place(column), text), number)
             elif (usable := self._usable(column, takings, text, record)) and self._may_be_read(column, usable, text, record):
                 self._add(column, text, usable, record, number, opened)
 
@@ -106,7 +107,7 @@ class _Gathered:
             return True
         if any(taking.digits is not None for taking in takings):
             return True
-        if any(taking.row.rule in (rules.DAY, INSTANT) for taking in takings):
+        if any(taking.slot.row.rule in (rules.DAY, INSTANT) for taking in takings):
             why = "a bare number where a date belongs: have the program keep it as a date"
         else:
             why = (
@@ -116,15 +117,15 @@ class _Gathered:
         return False
 
     def _add(self, column: str, text: str, takings: Sequence[Taking], record: Record, number: int, opened: dict[Any, Target]) -> None:
-        into: dict[int, tuple[Target, list[Any]]] = {}
+        into: dict[int, tuple[Target, list[Slot]]] = {}
         for taking in takings:
             target = self._target(taking.path.opens, record, opened)
             for name, value in taking.beside.items():
                 target.data.setdefault(name, value)
-            into.setdefault(id(target), (target, []))[1].append((taking.row, taking.path.steps))
-        for target, rows in into.values():
-            leaf = Leaf(*record.place(column), text, rows, target)
-            self.leaves.append(leaf)
+            into.setdefault(id(target), (target, []))[1].append(taking.slot)
+        for target, slots in into.values():
+            leaf = Leaf(*record.place(column), text)
+            self.said.append((leaf, slots, target))
             self.names[id(leaf)] = f"items[{number}]/{column}" if self.rows > 1 else column
 
     def _target(self, opens: tuple[tuple[str, str], ...], record: Record, opened: dict[Any, Target]) -> Target:
@@ -133,22 +134,22 @@ class _Gathered:
             opened[opens] = parent.opened(opens[-1][0], Place(None, record.line))
         return opened[opens]
 
-    def _keep(self, column: str, text: str, number: int) -> None:
+    def _keep(self, column: str, leaf: Leaf, number: int) -> None:
         if column not in self.columns.not_taken:
-            self.kept.setdefault(column, []).append((number, text))
+            self.kept.setdefault(column, []).append((number, leaf))
 
     def _refuse(self, code: str, why: str, text: str, record: Record, column: str) -> None:
         self.problems.append(LocatedProblem(ContentError(code, why, value=text).problems[0], record.place(column)))
 
     def extensions(self, filled: Filled) -> dict[str, str]:
         """What no field says: once where all rows say the same, else by its row."""
-        kept = {self.names[id(leaf)]: leaf.text for _, leaf in filled.root.texts_kept()}
-        for column, texts in self.kept.items():
-            if len(texts) == self.rows and len({text for _, text in texts}) == 1:
-                kept[column] = texts[0][1]
+        kept = {self.names[id(leaf)]: leaf for _, leaf in filled.root.texts_kept()}
+        for column, leaves in self.kept.items():
+            if len(leaves) == self.rows and len({leaf.text for _, leaf in leaves}) == 1:
+                kept[column] = leaves[0][1]
             else:
-                kept |= {f"items[{number}]/{column}": text for number, text in texts}
-        cleaned = {rules.kept(name)[-_NAME_CHARACTERS:]: rules.kept(text) for name, text in kept.items()}
+                kept |= {f"items[{number}]/{column}": leaf for number, leaf in leaves}
+        cleaned = {rules.safe(name)[-_NAME_CHARACTERS:]: filled.text_kept(leaf) for name, leaf in kept.items()}
         return {name: text for name, text in cleaned.items() if name.strip() and text.strip()}
 
 

@@ -9,10 +9,12 @@ from dataclasses import dataclass, field
 from lxml import etree
 
 from producers.formats import rules
-from producers.formats.mapping import Filled, Mapping, Target, gather
+from producers.formats.filling import Filled, Target, gather
+from producers.formats.leaves import leaves_of
+from producers.formats.mapping import Mapping
 from producers.formats.reading import Conventions, Part, Place, ReadDeclaration, Unread
 from producers.formats.structure import Element, check
-from producers.formats.xml import leaves_of, local
+from producers.formats.xml import local
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,27 +37,27 @@ def read_message(element: etree._Element, message: Message, conventions: Convent
         faults = check(element, message.structure, message.namespaces)
         if faults:
             return Unread(faults, line)
-    leaves, root = leaves_of(element, message.mapping, {})
-    filled = message.mapping.fill(leaves, root, conventions)
+    said, root = leaves_of(element, message.mapping, {})
+    filled = message.mapping.fill(said, root, conventions)
     event_type = message.finish(filled, conventions)
     if filled.problems:
         return Unread(tuple(filled.problems), line)
     gather(root)
-    kept = dict(_kept(root))
+    kept = dict(_kept(root, filled))
     if kept:
         count = len(kept)
         text = f"{count:,} texts that no field says are kept under extensions.{name}"
         filled.warn("values-kept", text, place=Place(local(element.tag), line))
         root.data["extensions"] = {name: kept}
-    return ReadDeclaration(event_type, root.data, line, root.place_of, filled.warnings)
+    return ReadDeclaration(event_type, root.data, line, root.places().of, filled.warnings)
 
 
-def _kept(target: Target) -> Iterator[tuple[str, str]]:
+def _kept(target: Target, filled: Filled) -> Iterator[tuple[str, str]]:
     """Each text that no field says, by its path in the document."""
     for leaf in target.kept:
-        yield rules.kept(leaf.place.path or "")[-200:], rules.kept(leaf.text)
+        yield rules.safe(leaf.path or "")[-200:], filled.text_kept(leaf)
     for child in target.children:
-        yield from _kept(child)
+        yield from _kept(child, filled)
 
 
 def name_source(filled: Filled, conventions: Conventions) -> None:

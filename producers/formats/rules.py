@@ -20,7 +20,6 @@ from producers.formats.dates import Dates, read_day
 from producers.formats.reading import Conventions
 from schemas.codelists import COUNTRIES, CURRENCIES, incoterms, package_kinds, transport_modes
 from schemas.errors import ContentError
-from schemas.limits import TEXT_CHARACTERS
 
 LISTS = {
     "countries": COUNTRIES,
@@ -33,7 +32,6 @@ DIGITS = str.maketrans("۰۱۲۳۴۵۶۷۸۹٠١٢٣٤٥٦٧٨٩٫", "0123456789
 # Older Tajik fonts drew the letters of Tajik in the places of others (DOMAIN: Ҳ Қ Ӣ Ӯ).
 _LOOKALIKES = str.maketrans("ЊњЌќЇїЎў", "ҲҳҚқӢӣӮӯ")
 _NUMBER = re.compile(r"[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]{1,2})?|\.[0-9]+")
-_PLAIN_NUMBER = re.compile(r"([0-9]+)(?:\.([0-9]+))?")
 _CODE = re.compile(r"[A-Za-z0-9][A-Za-z0-9./ _-]{0,39}")
 _HARMFUL = re.compile("[\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f]")
 
@@ -72,18 +70,19 @@ def _text(text: str, ground: Ground) -> str:
     return clean.translate(_LOOKALIKES) if ground.conventions.tajik_lookalikes else clean
 
 
-def kept(text: str) -> str:
-    """Make a text safe to keep as it stands: control and direction characters become blanks; cut to what one text may be."""
+def safe(text: str) -> str:
+    """Make a text safe to keep as it stands: control and direction characters become blanks."""
     text = text.strip()
-    if not text.isascii() or not text.isprintable():
+    if not (text.isascii() and text.isprintable()):
         text = unicodedata.normalize("NFC", _HARMFUL.sub(" ", re.sub(r"[\t-\r\x85]+", " ", text)))
-    return text[:TEXT_CHARACTERS]
+    return text
 
 
 def plain_text(text: str) -> str:
     """Give the text of a code, number or date: one line, digits of all scripts as ASCII ones."""
-    plain = " ".join(text.split())
-    return plain if plain.isascii() else plain.translate(DIGITS)
+    if text.isascii():
+        return text if text.isalnum() else " ".join(text.split())
+    return " ".join(text.split()).translate(DIGITS)
 
 
 def _code(text: str, ground: Ground) -> str:
@@ -99,12 +98,13 @@ def listed(name: str) -> Rule:
 
     def read(text: str, ground: Ground) -> str:
         code = plain_text(text)
-        table = ground.conventions.codes.get(name, {})
-        if code in table:
+        table = ground.conventions.codes.get(name)
+        if table and code in table:
             return table[code]
-        for candidate in (code, code.upper()):
-            if candidate in known:
-                return candidate
+        if code in known:
+            return code
+        if (upper := code.upper()) in known:
+            return upper
         raise NotTaken("code-local", f"not in the code list {name}: translate it in the source's table codes.{name}")
 
     return Rule(f"code list {name}, or its local table", read)
@@ -145,9 +145,9 @@ def decimal(integer_digits: int, places: int, says: str) -> Rule:
 
 def _digits(text: str) -> tuple[str, str]:
     """The digits before and behind the point, without zeros that say nothing."""
-    plain = _PLAIN_NUMBER.fullmatch(text)  # nearly all are such, and Decimal takes five times as long
-    if plain is not None:
-        return plain[1].lstrip("0") or "0", (plain[2] or "").rstrip("0")
+    whole, point, fraction = text.partition(".")
+    if text.isascii() and whole.isdigit() and (fraction.isdigit() or not point):  # nearly all; Decimal takes five times as long
+        return whole.lstrip("0") or "0", fraction.rstrip("0")
     whole, _, fraction = format(_number(text).normalize(), "f").partition(".")
     return whole, fraction
 

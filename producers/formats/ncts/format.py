@@ -12,7 +12,8 @@ from lxml import etree
 
 from producers.formats import xml
 from producers.formats.agreeing import agree_on_party, make_agree
-from producers.formats.mapping import Filled, Mapping
+from producers.formats.filling import Filled
+from producers.formats.mapping import Mapping
 from producers.formats.message import Message, name_source, read_message
 from producers.formats.ncts.table import ARRIVAL, CANCELLATION, DECLARATION, PRESENTATION, RELEASE, UNLOADING
 from producers.formats.reading import Conventions, Described, Part, Reading, Unread

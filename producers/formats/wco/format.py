@@ -11,7 +11,7 @@ from lxml import etree
 
 from producers.formats import xml
 from producers.formats.agreeing import agree_on_party, make_agree
-from producers.formats.mapping import Filled
+from producers.formats.filling import Filled
 from producers.formats.message import Message, name_source, read_message
 from producers.formats.mrn import flow_of
 from producers.formats.reading import Conventions, Described, Part, ReadDeclaration, Reading, Unread

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import codecs
+import gc
 
 import pytest
 
@@ -129,6 +130,33 @@ def test_what_no_field_takes_is_kept_with_a_warning(path: str, text: str, code: 
     assert warning.place.line
     assert told.data["extensions"]["asycuda"] == {path.replace("__", "/"): text}
     assert kept.problem.text.startswith("1 values")
+
+
+def test_a_text_too_long_to_be_kept_whole_is_cut_with_a_warning_that_tells_where_it_stands() -> None:
+    document = sad(Transport__Border_office__Name="a" * 2_001, Valuation__Gs_Invoice__Currency_name="b" * 2_000)
+    told = read(document)
+    kept = told.data["extensions"]["asycuda"]
+    assert kept == {"Transport/Border_office/Name": "a" * 2_000, "Valuation/Gs_Invoice/Currency_name": "b" * 2_000}
+    (warning,) = [warning for warning in told.warnings if warning.code == "text-cut"]
+    assert (warning.place.path, warning.place.line) == ("Transport/Border_office/Name", document[: document.index("aaa")].count("\n") + 1)
+    assert "2,001 characters" in str(warning)
+
+
+def test_a_document_that_is_one_text_is_a_blank_form() -> None:
+    assert refused("<ASYCUDA kind='a'>nothing</ASYCUDA>").problems[0].code == "form-blank"
+
+
+def test_nothing_of_a_document_waits_for_the_collector() -> None:
+    document = sad(ITEM, item(Goods_description__Country_of_origin_code="QN"), BLANK_ITEM)
+    read(document)
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(3):
+            read(document)
+        assert gc.collect() == 0
+    finally:
+        gc.enable()
 
 
 def test_local_codes_are_translated_by_the_tables_of_the_source() -> None:
