@@ -21,9 +21,11 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+import orjson
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from broker.outbox.values import Draft
 from broker.settings.model import Settings
 from producers.intake import prepare, routes_of
 from schemas.content import MODELS
@@ -88,6 +90,7 @@ def bundles_of(settings: Settings, count: int, seed: int = _SEED) -> list[list[b
     by_type: dict[str, list[bytes]] = defaultdict(list)
     for position, read in enumerate(reads(count, seed), start=1):
         draft = prepare(read, "tj", routes).drafts[0]
+        assert isinstance(draft, Draft)  # its version is stated
         by_type[draft.type].append(event_of(post, position, epoch, draft.type, draft.reference, dict(draft.data), settings.environment))
     return [events[start : start + BUNDLE] for events in by_type.values() for start in range(0, len(events), BUNDLE)]
 
@@ -140,33 +143,26 @@ class Signer:
     def verify(self, jws: str, digests: Sequence[bytes]) -> bool:
         """Check that it signs them; raises where it does not."""
         protected, _, signature = jws.split(".")
-        stated = json.loads(base64.urlsafe_b64decode(protected + "=="))["sigD"]["hashV"]
+        stated = orjson.loads(base64.urlsafe_b64decode(protected + "=="))["sigD"]["hashV"]
         if stated != [_b64(digest) for digest in digests]:
             raise ValueError("other digests")
         self._public.verify(base64.urlsafe_b64decode(signature + "=="), protected.encode(), _ES256)
         return True
 
 
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    value = dict(pairs)
-    if len(value) != len(pairs):
-        raise ValueError("a name stands twice")
-    return value
-
-
-_STRICT = json.JSONDecoder(object_pairs_hook=_once)
-
-
 def parse(raw: bytes) -> Any:
-    """JSON in which no name stands twice."""
-    return _STRICT.decode(raw.decode())
+    """JSON in which no name stands twice: written again it is the same, byte for byte. The cheapest way that is known to us."""
+    value = orjson.loads(raw)
+    if orjson.dumps(value) != raw:
+        raise ValueError("it can be read in two ways")
+    return value
 
 
 def receipt_of(events: Sequence[bytes], digests: Sequence[bytes]) -> bytes:
     """The house's answer to a bundle."""
     ids = (raw[raw.index(b'"id":"') + 6 :][:36].decode() for raw in events)
     answers = [{"id": event_id, "digest": _b64(digest), "fate": "LOADED"} for event_id, digest in zip(ids, digests, strict=True)]
-    return json.dumps({"data": {"answers": answers}}, separators=(",", ":")).encode()
+    return orjson.dumps({"data": {"answers": answers}})
 
 
 def pure(bundles: Sequence[Sequence[bytes]], signer: Signer) -> tuple[list[Primitive], Packed, Packed]:
