@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -105,10 +105,10 @@ class OutboxQuestions:
         with reading_of(self._engine) as connection:
             return reading.holder(connection, self._clock())
 
-    def counts(self) -> list[Depth]:
-        """How each destination stands."""
+    def counts(self, but_not: Collection[str] = ()) -> list[Depth]:
+        """How each destination (URN) stands, `but_not` these."""
         with reading_of(self._engine) as connection:
-            return reading.depths(connection)
+            return reading.depths(connection, but_not)
 
     def fate_of(self, event_ids: Sequence[str]) -> list[EventFate]:
         """What became so far of those of these events that are in this outbox."""

@@ -5,7 +5,7 @@ The relay's questions touch only unfinished rows (the partial indexes of `tables
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -171,14 +171,21 @@ def destinations(connection: Connection) -> list[str]:
     return list(connection.execute(select(stream.c.destination).distinct().order_by(stream.c.destination)).scalars())
 
 
-def depths(connection: Connection) -> list[Depth]:
-    """How each destination stands."""
+def given(connection: Connection) -> int:
+    """How many numbers were given in all streams: a row for each stream tells, however many events there are."""
+    return int(connection.execute(select(func.coalesce(func.sum(stream.c.last_sequence), 0))).scalar_one())
+
+
+def depths(connection: Connection, but_not: Collection[str] = ()) -> list[Depth]:
+    """How each destination (URN) stands, `but_not` these. What waits is counted in an index that holds nothing else."""
     counters = {(row.destination, row.what): row.times for row in connection.execute(select(receipt_counter))}
     found = []
     for destination in destinations(connection):
+        if destination in but_not:
+            continue
         here = outbox.c.destination == destination
-        given = select(func.sum(stream.c.last_sequence - stream.c.holes)).where(stream.c.destination == destination)
-        accepted = connection.execute(given).scalar() or 0
+        numbers = select(func.sum(stream.c.last_sequence - stream.c.holes)).where(stream.c.destination == destination)
+        accepted = connection.execute(numbers).scalar() or 0
         waits = connection.execute(
             select(func.count(), func.coalesce(func.sum(outbox.c.bytes), 0), func.min(outbox.c.position)).where(here, _WAITING)
         ).one()

@@ -5,25 +5,37 @@ is unsettled. Only acceptance is refused, with a code; it goes on by itself once
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from sqlalchemy import Connection
 from sqlalchemy.engine import make_url
 
-from broker.outbox.reading import unsettled
+from broker.outbox.reading import given, unsettled
 from schemas.errors import UnavailableError
 
 MEGABYTE = 1024 * 1024
 _WRITTEN_TWICE = 2  # into the write-ahead log first, into the file at its checkpoint then (SQLite, "Write-Ahead Logging")
 
 
+@dataclass(slots=True)
+class Counted:
+    """How many events were unsettled when they were counted last, and how many numbers had been given by then."""
+
+    unsettled: int = 0
+    given: int | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Room:
-    """The bounds: bytes of the outbox's disk that acceptance leaves free (SQLite only), and the most events that may be unsettled."""
+    """The bounds: bytes of the outbox's disk that acceptance leaves free (SQLite only), and the most events that may be unsettled.
+
+    A backlog is not counted with every acceptance: since it was `counted`, it has grown by no more than the numbers that were given.
+    """
 
     min_free_bytes: int = 0
     max_unsettled: int | None = None
+    counted: Counted = field(default_factory=Counted, compare=False)
 
 
 UNBOUNDED = Room()
@@ -43,7 +55,7 @@ def refuse_without_room(connection: Connection, room: Room, events: int, size_by
     if room.min_free_bytes:
         _refuse_low_disk(connection, room.min_free_bytes, size_bytes)
     if room.max_unsettled is not None:
-        _refuse_backlog(connection, room.max_unsettled, events)
+        _refuse_backlog(connection, room.max_unsettled, room.counted, events)
 
 
 def _refuse_low_disk(connection: Connection, min_free_bytes: int, size_bytes: int) -> None:
@@ -57,9 +69,12 @@ def _refuse_low_disk(connection: Connection, min_free_bytes: int, size_bytes: in
     raise UnavailableError("outbox-disk-low", text, value=f"{free // MEGABYTE} MB")
 
 
-def _refuse_backlog(connection: Connection, most: int, events: int) -> None:
-    waiting = unsettled(connection)
-    if waiting + events <= most:
+def _refuse_backlog(connection: Connection, most: int, counted: Counted, events: int) -> None:
+    numbers = given(connection)
+    if counted.given is not None and counted.unsettled + numbers - counted.given + events <= most:
         return
-    text = f"{waiting} events are not settled yet, and {most} is the most: nothing was accepted; it goes on as receipts come home"
-    raise UnavailableError("outbox-unsettled", text, value=waiting)
+    counted.unsettled, counted.given = unsettled(connection), numbers
+    if counted.unsettled + events <= most:
+        return
+    text = f"{counted.unsettled} events are not settled yet, and {most} is the most: nothing was accepted; it goes on as receipts come home"
+    raise UnavailableError("outbox-unsettled", text, value=counted.unsettled)

@@ -158,8 +158,8 @@ class Relay:
     def _tell_orphans(self) -> None:
         """What was accepted for a partner that exchange.toml does not name any more waits until it is named again: say so."""
         ours = {lane.destination for lane in self._lanes.values()}
-        for depth in self._outbox.counts():
-            if depth.destination not in ours and depth.waiting + depth.in_flight:
+        for depth in self._outbox.counts(but_not=ours):
+            if depth.waiting + depth.in_flight:
                 log.warning("destination.unknown", destination=depth.destination, waiting=depth.waiting, in_flight=depth.in_flight)
 
     def close(self) -> None:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from sqlalchemy import event
 
 from broker.outbox.room import Room, free_bytes
 from broker.outbox.store import Outbox
@@ -91,4 +92,23 @@ def test_a_bound_on_what_is_unsettled_refuses_until_receipts_come_home(url: str)
     settle(outbox, taken[1:3], digests)
     assert len(outbox.accept(drafts(3, 100))) == 3
     assert outbox.counts()[0].destination == HOUSE.urn
+    outbox.close()
+
+
+def test_a_backlog_is_counted_again_only_once_it_could_have_passed_its_bound(url: str) -> None:
+    outbox = open_with(url, Room(max_unsettled=1_000))
+    counted: list[str] = []
+    event.listen(outbox._engine, "before_cursor_execute", lambda *told: counted.append(told[2]) if "count(*)" in told[2] else None)
+    taken = [one for first in range(0, 900, 100) for one in outbox.accept(drafts(100, first))]
+    assert not counted  # with the first batch there was nothing to count, and with none of the others
+    digests = digests_of(outbox)
+    relay_all(outbox, HandClock())
+    settle(outbox, taken[:300], digests)
+    outbox.accept(drafts(100, 1_000))
+    outbox.accept(drafts(100, 2_000))  # 1,100 were accepted: only counting tells that it is 800 that are unsettled
+    assert counted
+    outbox.accept(drafts(200, 3_000))
+    with pytest.raises(UnavailableError, match="outbox-unsettled") as told:
+        outbox.accept(drafts(1, 4_000))
+    assert told.value.problems[0].value == "1000"
     outbox.close()
