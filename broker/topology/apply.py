@@ -101,6 +101,9 @@ def _make(api: ManagementApi, changes: Iterable[Change]) -> None:
                 api.put("vhosts", name, value={"description": f"Panj: the lane of {name}", "tags": ",".join(tags)})
             case User(name, max_connections=None), User(max_connections=int()):  # an import adds limits and takes none away
                 api.delete("user-limits", name, "max-connections")
+    raised = [change.wanted for change in wanted if isinstance(change.wanted, Limits) and change.found is not None]
+    if raised:  # apart: the broker measures what an import would add against the limits that stand before it
+        api.post("definitions", value=to_definitions(raised))
     imported = [change.wanted for change in wanted if change.wanted is not None and not isinstance(change.wanted, VirtualHost)]
     if imported:
         api.post("definitions", value=to_definitions(imported))

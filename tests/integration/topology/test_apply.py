@@ -13,7 +13,7 @@ from broker.settings.load import load_settings
 from broker.settings.model import Settings
 from broker.topology.apply import apply_topology, plan_topology, read_topology
 from broker.topology.definitions import to_definitions
-from broker.topology.derive import derive
+from broker.topology.derive import SPARE_QUEUES, derive
 from broker.topology.diff import Action
 from broker.topology.management import ManagementApi
 from broker.topology.model import Topology
@@ -123,6 +123,15 @@ def test_a_removed_post_loses_its_user_and_queues_only_on_purpose(applied: Front
     apply_topology(fewer, remove=True)
     assert plan_topology(fewer).clean
     apply_topology(settings)
+
+
+def test_more_posts_come_at_once_than_the_old_limit_of_queues_had_room_for(applied: Frontier) -> None:
+    settings = applied.tj.settings
+    one = settings.posts["ishkoshim"]
+    more = settings.model_copy(update={"posts": settings.posts | {f"new-{number}": one for number in range(SPARE_QUEUES + 2)}})
+    apply_topology(more)
+    assert plan_topology(more).clean
+    apply_topology(settings, remove=True)
 
 
 def test_a_queue_with_other_properties_is_told_and_kept(applied: Frontier) -> None:
