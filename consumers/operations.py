@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -20,7 +20,7 @@ from consumers import known_posts, migrations, suspensions
 from consumers.closing import covering
 from consumers.closing_observing import observe_closings
 from consumers.database import is_away, open_engine
-from consumers.holes import observe_holes
+from consumers.holes import StreamStock, observe_holes, take_stock
 from consumers.loaders.following.observing import observe_followers
 from consumers.loaders.record.tables import declaration
 from consumers.review.observing import observe_held, observe_orders, observe_parked, steps_of_orders, trail_of_house
@@ -69,13 +69,14 @@ def observe(settings: Settings) -> Iterator[Reading]:
             yield Reading(subject, "database", "empty", attention=Attention.WATCH, advice=advice)
             return
         now = datetime.now(UTC)
+        stocks = take_stock(connection)
         found = [
-            *_fates(connection, subject),
+            *observe_fates(connection, subject, stocks),
             *observe_held(connection, subject, now),
             *observe_parked(connection, subject),
             *_suspensions(connection, subject, now),
             *observe_orders(connection, subject, now),
-            *observe_holes(connection, subject),
+            *observe_holes(stocks, subject),
             *_clocks(connection, settings, datetime.now(UTC)),
             *observe_followers(connection, settings, now),
             *observe_closings(connection, settings.closing.every_seconds, now),
@@ -83,12 +84,15 @@ def observe(settings: Settings) -> Iterator[Reading]:
     yield from found
 
 
-def _fates(connection: Connection, subject: str) -> Iterator[Reading]:
-    query = select(inbox.c.fate, func.count(), func.sum(inbox.c.duplicates)).group_by(inbox.c.fate)
-    counted = {fate: (count, duplicates) for fate, count, duplicates in connection.execute(query)}
-    for fate in (Fate.LOADED, Fate.REFUSED):
-        yield Reading(subject, fate.value.lower(), int(counted.get(fate.value, (0, 0))[0]), "events")
-    yield Reading(subject, "duplicates", sum(int(duplicates) for _, duplicates in counted.values()), "events")
+def observe_fates(connection: Connection, subject: str, stocks: Sequence[StreamStock]) -> Iterator[Reading]:
+    """How many events the inbox holds by fate: those that are not LOADED are counted in an index of their own, LOADED is the rest."""
+    undone = select(inbox.c.fate, func.count()).where(inbox.c.fate != Fate.LOADED.value).group_by(inbox.c.fate)
+    counted = {fate: int(count) for fate, count in connection.execute(undone)}
+    loaded = sum(each.kept for each in stocks) - sum(counted.values())
+    yield Reading(subject, Fate.LOADED.value.lower(), loaded, "events")
+    yield Reading(subject, Fate.REFUSED.value.lower(), counted.get(Fate.REFUSED.value, 0), "events")
+    again = select(func.coalesce(func.sum(inbox.c.duplicates), 0)).where(inbox.c.duplicates > 0)
+    yield Reading(subject, "duplicates", int(connection.execute(again).scalar_one()), "events")
 
 
 def _suspensions(connection: Connection, subject: str, now_utc: datetime) -> Iterator[Reading]:

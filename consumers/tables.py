@@ -43,6 +43,7 @@ inbox = Table(
     UniqueConstraint("epoch", "sequence", "source", "type", "destination", name="uq_inbox_place"),
     Index("ix_inbox_reference", "reference"),
     Index("ix_inbox_bundle_digest", "bundle_digest"),  # from a signature to its events: after a theft, and when signatures are swept
+    Index("ix_inbox_duplicates", "duplicates", postgresql_where=text("duplicates > 0"), sqlite_where=text("duplicates > 0")),
     Index("ix_inbox_undone", "fate", postgresql_where=text("fate <> 'LOADED'"), sqlite_where=text("fate <> 'LOADED'")),
 )
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from sqlalchemy import Engine, text
 
 from broker.operations.contributions import Attention
+from consumers.closing_tables import closing_stream
 from consumers.holes import STREAMS_SHOWN
 from consumers.operations import observe
 from consumers.pipeline import Pipeline
@@ -42,3 +43,31 @@ def test_many_streams_are_told_in_few_lines_those_with_holes_first(
     assert (readings[0].value, readings[0].attention) == (3, Attention.WATCH)
     assert readings[-1].name == "holes in further streams"
     assert sum(reading.value for reading in readings if isinstance(reading.value, int)) == 3 + 100
+
+
+def test_what_a_closing_agreed_to_is_counted_with_it_and_holes_above_it_are_told(
+    pipeline: Pipeline, frontier: Frontier, engine: Engine, url: str, tmp_path: Path
+) -> None:
+    post = frontier.new_post("langar")
+    raws = [post.event(declaration(f"a{number}")) for number in range(12)]
+    raws[11] = post.event(declaration("a12", invoice_amount="-1"))  # refused; 12 was given and never sent
+    first, later = frontier.delivery(post.bundle(raws[:8])), frontier.delivery(post.bundle([*raws[9:11], raws[11]]))
+    pipeline.process([first, later])
+    pipeline.process([first])
+
+    def told() -> dict[str, object]:
+        return {
+            each.name: each.value
+            for each in observe(settings_for(url, tmp_path))
+            if each.name in ("loaded", "refused", "duplicates", "holes")
+        }
+
+    before = told()
+    assert before == {"loaded": 10, "refused": 1, "duplicates": 8, "holes": 2}
+    with engine.begin() as connection:
+        row = {"source": post.party.urn, "type": EXPORT, "epoch": post.epoch, "number": 1, "first": 1, "last": 8}
+        connection.execute(closing_stream.insert(), row)
+    assert told() == before
+    with engine.begin() as connection:
+        connection.execute(closing_stream.insert(), {**row, "number": 2, "last": 11})  # agreed that nobody knows the event of 9
+    assert told()["holes"] == 1
