@@ -9,7 +9,7 @@ DATABASE ?= sqlite
 WORKERS ?= 3
 BIN := .venv/bin
 
-.PHONY: help venv packages demo test check network faults faults-long faults-short bench bench-quick bench-formats attacks attacks-short attacks-long clean
+.PHONY: help venv packages demo test check network faults faults-long faults-short bench bench-quick bench-formats bench-growth attacks attacks-short attacks-long clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -47,6 +47,9 @@ bench: packages venv ## beside FastStream, plain pika and the limit, in under 12
 
 bench-quick: packages venv ## what it reaches on this machine, in under 8 minutes; the last line is JSON
 	@$(BIN)/python -m tests.benchmarks.quick
+
+bench-growth: packages venv ## what a declaration costs against the size of everything around it (ARGS="--only inbox --long")
+	@$(BIN)/python -m tests.benchmarks.growth $(ARGS)
 
 bench-formats: venv ## how many SAD files a second one core takes, and whether memory stays flat (ARGS="--memory-files 100000")
 	@$(BIN)/python -m tests.benchmarks.formats $(ARGS)

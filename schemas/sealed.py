@@ -6,6 +6,7 @@ Encrypting and decrypting stand in `broker.trust.sealing`. A sealed event's `dat
 from __future__ import annotations
 
 import hashlib
+import json
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
@@ -50,7 +51,7 @@ def plaintext_digest(salt: str, plaintext: bytes) -> bytes:
 
 def write_plaintext(data: dict[str, Any], reply_key_text: str) -> bytes:
     """The plaintext's bytes: one JSON object with `data` and `reply` (base64url)."""
-    return strict_json.write({"data": data, "reply": reply_key_text})
+    return json.dumps({"data": data, "reply": reply_key_text}, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
 
 
 def read_sealed(data: dict[str, Any]) -> SealedData:

@@ -60,7 +60,7 @@ def record(outbox: Outbox, clock: HandClock, each: int) -> tuple[float, float]:
     answers = [Occurrences(settlements=[], receipts=[]) for _ in turns]
     for turn, occurrences in zip(turns, answers, strict=True):
         for answered in _parts(turn, each):
-            receipt = _receipt(answered)
+            receipt = receipt_of(answered[0].digest, len(answered))
             occurrences.receipts.append(receipt)
             occurrences.settlements.extend(
                 Settlement(json.loads(row.raw)["id"], row.digest, HOUSE.urn, Fate.LOADED, receipt=receipt.digest) for row in answered
@@ -75,9 +75,9 @@ def _parts(rows: Sequence[OutboxRow], size: int) -> list[Sequence[OutboxRow]]:
     return [rows[start : start + size] for start in range(0, len(rows), size)]
 
 
-def _receipt(rows: Sequence[OutboxRow]) -> ReceivedReceipt:
-    """As large as a real one: 130 bytes an answer, and a signature of one digest."""
-    raw = b"".join([rows[0].digest, bytes(500 + 130 * len(rows))])
+def receipt_of(mark: bytes, answers: int) -> ReceivedReceipt:
+    """As large as a real one: 130 bytes an answer, and a signature of one digest. `mark` makes it another one."""
+    raw = b"".join([mark, bytes(500 + 130 * answers)])
     return ReceivedReceipt(digest_of(raw), HOUSE.urn, raw, "x" * 1_700)
 
 
