@@ -5,7 +5,6 @@ SQLite has neither decimals nor instants: both are kept as text there, never as 
 
 from __future__ import annotations
 
-import json
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -13,6 +12,8 @@ from typing import Any
 from sqlalchemy import JSON, BigInteger, Dialect, Integer, LargeBinary, Numeric, String, Text
 from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP, UUID
 from sqlalchemy.types import TypeDecorator, TypeEngine
+
+from schemas import strict_json
 
 
 def instant_text(instant: datetime) -> str:
@@ -27,7 +28,7 @@ def exact_text(number: Decimal) -> str:
 
 def json_text(value: Any) -> str:
     """A JSON column's value as text, compact; the same on both databases."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return strict_json.write(value).decode()
 
 
 class Instant(TypeDecorator[datetime]):

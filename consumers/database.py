@@ -14,7 +14,24 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
-from sqlalchemy import Column, ColumnElement, Connection, Engine, String, Table, Text, any_, create_engine, event, insert, literal
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Connection,
+    Engine,
+    Select,
+    String,
+    Table,
+    Text,
+    any_,
+    create_engine,
+    event,
+    func,
+    insert,
+    literal,
+    select,
+    true,
+)
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, TimeoutError
@@ -152,6 +169,20 @@ def among(connection: Connection, column: Column[Any], values: Iterable[Any]) ->
     kind = column.type.dialect_impl(connection.dialect)
     member = Text() if isinstance(kind, String) else kind
     return column == any_(literal(listed, ARRAY(member)))
+
+
+def each_by_key(connection: Connection, rows: Select[Any], column: Column[Any], values: Iterable[Any]) -> Select[Any]:
+    """`rows` where `column`, the rest of a unique key that `rows` already holds to one value, is one of these values.
+
+    One probe of the key for each value on PostgreSQL, whatever it believes about the table. As a list it takes the values for a filter over
+    all that shares the rest of the key while its statistics are of a smaller table: a growing stream was read whole for each batch.
+    """
+    listed = list(values)
+    if connection.dialect.name != "postgresql":
+        return rows.where(column.in_(listed))
+    wanted = func.unnest(literal(listed, ARRAY(column.type))).table_valued(Column("value", column.type)).render_derived("wanted")
+    found = rows.where(column == wanted.c.value).limit(1).lateral("found")  # with its limit it stays a loop: no join is made of it
+    return select(found).select_from(wanted.join(found, true()))
 
 
 def is_away(error: BaseException) -> bool:

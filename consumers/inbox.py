@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Row, Select, bindparam, select, update
 
 from consumers.columns import json_text
 from consumers.context import ReceivedEvent
-from consumers.database import among, insert_rows
+from consumers.database import among, each_by_key, insert_rows
 from consumers.surprises import Surprise
 from consumers.tables import inbox
 from schemas.errors import Problem
@@ -77,14 +77,10 @@ def look_up(connection: Connection, ids: Sequence[str], places: Iterable[Place])
     for source, destination, event_type, epoch, sequence in places:
         streams[(source, destination, event_type, epoch)].append(sequence)
     for (source, destination, event_type, epoch), sequences in streams.items():
-        at_place = select(*_COLUMNS).where(
-            inbox.c.epoch == epoch,
-            among(connection, inbox.c.sequence, sequences),
-            inbox.c.source == source,
-            inbox.c.type == event_type,
-            inbox.c.destination == destination,
+        of_stream = select(*_COLUMNS).where(
+            inbox.c.epoch == epoch, inbox.c.source == source, inbox.c.type == event_type, inbox.c.destination == destination
         )
-        for row in connection.execute(at_place):
+        for row in connection.execute(each_by_key(connection, of_stream, inbox.c.sequence, sequences)):
             found.setdefault(row.event_id, _known(row))
     return list(found.values())
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from schemas import strict_json
 from schemas.control import Beacon, Crl, Manifest, ManifestAnswer, ManifestRequest, Receipt, Recovery, RecoveryAnswer, Withdrawal
 from schemas.crossing import CrossingEvent
 from schemas.declarations import ExportDeclaration, ImportDeclaration, TransitDeclaration
@@ -48,7 +48,7 @@ def validate(event_type: str, data: dict[str, Any]) -> Any:
 
 def canonical_bytes(data: Mapping[str, Any]) -> bytes:
     """One spelling for one content, whatever the order of its fields: JSON with sorted keys and no spaces, UTF-8."""
-    return json.dumps(data, ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
+    return strict_json.write(data, sorted_names=True)
 
 
 def content_digest(data: Mapping[str, Any]) -> bytes:

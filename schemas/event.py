@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import json
 import re
 import secrets
 from datetime import UTC, datetime
@@ -16,6 +15,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from uuid_utils.compat import uuid7
 
+from schemas import strict_json
 from schemas.limits import INTEGER
 from schemas.names import ID_PATTERN, STREAM_TYPES, TYPE_PATTERN, URN_PATTERN
 from schemas.text import Text
@@ -98,7 +98,7 @@ def new_epoch() -> str:
 
 def event_bytes(attributes: dict[str, Any]) -> bytes:
     """Write an event in its one compact line of UTF-8 JSON: no spaces, no newline. These bytes are kept and never made again."""
-    return json.dumps(attributes, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+    return strict_json.write(attributes)
 
 
 def digest_of(raw: bytes) -> bytes:

@@ -6,7 +6,6 @@ Encrypting and decrypting stand in `broker.trust.sealing`. A sealed event's `dat
 from __future__ import annotations
 
 import hashlib
-import json
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
@@ -51,7 +50,7 @@ def plaintext_digest(salt: str, plaintext: bytes) -> bytes:
 
 def write_plaintext(data: dict[str, Any], reply_key_text: str) -> bytes:
     """The plaintext's bytes: one JSON object with `data` and `reply` (base64url)."""
-    return json.dumps({"data": data, "reply": reply_key_text}, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+    return strict_json.write({"data": data, "reply": reply_key_text})
 
 
 def read_sealed(data: dict[str, Any]) -> SealedData:

@@ -15,14 +15,17 @@ from pathlib import Path
 import structlog
 
 from deploy.lab.laboratory import laboratory
-from tests.benchmarks import report
+from tests.benchmarks import plots, report
+from tests.benchmarks.limit_servers import measure_limit
 from tests.benchmarks.ours import PATIENCE, tell
+from tests.benchmarks.profile_round import ACCEPTED, profile
 from tests.benchmarks.report import Figures
 from tests.benchmarks.rounds import Ours, compare
 
 ROUNDS, BACKLOG, PEERS_BACKLOG, TRICKLE_SECONDS = 5, 40_000, 2_500, 30.0
 SHORT = {"rounds": 3, "backlog": 15_000, "peers_backlog": 1_000, "trickle_seconds": 10.0}
 PER_SECOND = 200.0
+PROFILE_SEED = 8_000
 LONE_PER_SECOND, LONE_SECONDS = 20.0, 5.0
 
 
@@ -30,8 +33,12 @@ def measure(wanted: argparse.Namespace) -> Figures:
     """Run it all."""
     with laboratory("postgresql", timing=PATIENCE, tell=tell, keep=wanted.keep, encrypted=wanted.encrypted) as lab:
         ours, comparison = compare(lab, wanted.rounds, wanted.backlog, wanted.peers_backlog, searched=wanted.search)
+        tell("the limit: every primitive by itself")
+        limit = measure_limit(lab)
         latencies, lone_bytes = _trickles(ours, wanted.per_second, wanted.trickle_seconds)
-    return Figures(comparison, latencies, lone_bytes, wanted.per_second, wanted.encrypted)
+        tell("one more backlog, profiled")
+        stages = profile(ours, max(wanted.backlog // 2, 2 * ACCEPTED), PROFILE_SEED)
+    return Figures(comparison, limit, stages, latencies, lone_bytes, wanted.per_second, wanted.encrypted)
 
 
 def _trickles(ours: Ours, per_second: float, seconds: float) -> tuple[list[float], float]:
@@ -74,6 +81,8 @@ def main() -> None:
     figures = measure(wanted)
     report.show(figures)
     wanted.out.mkdir(parents=True, exist_ok=True)
+    for path in plots.draw(figures, wanted.out):
+        tell(f"plot: {path}")
     last = json.dumps(report.last_line(figures))
     (wanted.out / "figures.json").write_text(last + "\n")
     print(last)  # noqa: T201  the last line is the result

@@ -38,7 +38,7 @@ Cpu = dict[str, float]  # CPU seconds used so far by each part
 class Drained:
     """A backlog that went: seconds from the first relayed to the last settled, CPU microseconds per declaration of each part.
 
-    The CPU is counted between the first and the last look that saw progress, so that the start of a process is not in it.
+    The CPU is counted from the first look that saw work begun to the last, so that the start of a process is not in it.
     """
 
     seconds: float
@@ -53,8 +53,8 @@ class Pace:
         self._looks: list[tuple[int, Cpu]] = []
 
     def note(self, done: int, cpu: Cpu) -> None:
-        """Keep a look that saw progress."""
-        if done and (not self._looks or done > self._looks[-1][0]):
+        """Keep a look after work had begun, if it saw progress."""
+        if not self._looks or done > self._looks[-1][0]:
             self._looks.append((done, cpu))
 
     def cpu_us(self) -> dict[str, float]:
@@ -90,19 +90,24 @@ class Bench:
             seconds += time.perf_counter() - begun
         return seconds
 
-    def unsettled(self) -> int:
-        """How many outbox rows are not finished: by the partial indexes, so that looking costs next to nothing of what is measured."""
+    def unsettled(self) -> tuple[int, int]:
+        """How many outbox rows wait, and how many were relayed and are not finished.
+
+        By the partial indexes, so that looking costs next to nothing of what is measured.
+        """
         with self._reader.connect() as connection:
-            counts = [select(func.count()).select_from(outbox).where(text(part)) for part in (WAITING, RELAYED)]
-            return sum(connection.scalar(count) or 0 for count in counts)
+            waiting, relayed = (select(func.count()).select_from(outbox).where(text(part)) for part in (WAITING, RELAYED))
+            return connection.scalar(waiting) or 0, connection.scalar(relayed) or 0
 
     def drain(self, count: int, watched: dict[str, Process]) -> Drained:
         """Wait until all `count` rows that are unsettled now are settled."""
         memory: dict[str, list[int]] = {name: [] for name in watched}
         pace, reported = Pace(), time.monotonic()
         while True:
-            left = self.unsettled()
-            pace.note(count - left, self.cpu())
+            waiting, relayed = self.unsettled()
+            left = waiting + relayed
+            if waiting < count:
+                pace.note(count - left, self.cpu())
             for name, process in watched.items():
                 memory[name].append(process.rss_bytes())
             if not left:
@@ -137,7 +142,7 @@ class Bench:
 
     def drain_all(self) -> None:
         """Wait until nothing is unsettled."""
-        while self.unsettled():
+        while any(self.unsettled()):
             time.sleep(0.05)
 
     def cpu(self) -> Cpu:

@@ -36,7 +36,8 @@ def broker_of(unit: Unit) -> RabbitBroker:
     """One connection for one unit."""
     address = unit.settings.broker
     url = f"amqps://{address.host}:{address.port}/{unit.lane}"
-    return RabbitBroker(url, security=RabbitExternalAuth(ssl_context=unit.tls()), logger=None, apply_types=False, fail_fast=True)
+    security, channel = RabbitExternalAuth(ssl_context=unit.tls()), Channel(on_return_raises=True)
+    return RabbitBroker(url, security=security, default_channel=channel, logger=None, apply_types=False)
 
 
 class Sending:

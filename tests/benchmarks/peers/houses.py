@@ -28,7 +28,7 @@ COUNT_DUPLICATE = "UPDATE inbox SET duplicates = duplicates + 1 WHERE event_id =
 
 def statement_of(event: ReceivedEvent, jws: str) -> Statement:
     """Everything that one event brings; it breaks the inbox's primary key where the event came before, and nothing is done then."""
-    values = _inbox_row(event, jws)
+    values = inbox_row(event, jws)
     if isinstance(event.data, CrossingEvent):
         values += crossing_row(event)
         return _sql(crossing_event, 0), values
@@ -45,7 +45,8 @@ def check_duplicate(rows: int, event: ReceivedEvent) -> None:
         raise ConflictError("version-conflict", "another event holds this key", field="id", value=event.id)
 
 
-def _inbox_row(event: ReceivedEvent, jws: str) -> tuple[Any, ...]:
+def inbox_row(event: ReceivedEvent, jws: str) -> tuple[Any, ...]:
+    """The inbox row of an event that was loaded."""
     return (
         event.id,
         event.source,

@@ -66,9 +66,11 @@ class Outbox:
         statement = "UPDATE outbox SET settled_at = ?, fate = 'LOADED' WHERE event_id = ? AND digest = ? AND settled_at IS NULL"
         return self._connection.execute(statement, (time.time(), event_id, digest)).rowcount == 1
 
-    def left(self) -> int:
-        """How many are not settled."""
-        return int(self._connection.execute("SELECT count(*) FROM outbox WHERE settled_at IS NULL").fetchone()[0])
+    def progress(self) -> tuple[bool, int]:
+        """Whether sending has begun, and how many are not settled."""
+        query = "SELECT EXISTS (SELECT 1 FROM begun), (SELECT count(*) FROM outbox WHERE settled_at IS NULL)"
+        begun, left = self._connection.execute(query).fetchone()
+        return bool(begun), int(left)
 
     def seconds(self) -> float:
         """From the first one sent to the last one settled."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import product
 from statistics import median
 
 from tests.benchmarks.ours import tell
@@ -10,21 +9,16 @@ from tests.benchmarks.peers.job import Tuning
 from tests.benchmarks.peers.peer import Peer
 
 TUNINGS = {
-    "faststream": Tuning(in_flight=200, prefetch=100, processes=1, sessions=8),
-    "pika": Tuning(in_flight=400, prefetch=50, processes=4),
+    "faststream": Tuning(in_flight=3_000, prefetch=500, processes=2, sessions=8),
+    "pika": Tuning(in_flight=3_000, prefetch=500, processes=4),
 }
+_WINDOWS = ((200, 100), (1_000, 200), (1_000, 500), (3_000, 500))
 CANDIDATES = {
-    "faststream": [
-        Tuning(in_flight, prefetch, processes, sessions)
-        for (in_flight, prefetch), (processes, sessions) in product(((200, 20), (200, 100), (1_000, 400)), ((1, 4), (1, 16), (2, 8)))
-    ],
-    "pika": [
-        Tuning(in_flight, prefetch, processes)
-        for (in_flight, prefetch), processes in product(((200, 20), (400, 50), (1_000, 200)), (1, 2, 4))
-    ],
+    "faststream": [Tuning(*window, processes, sessions) for window in _WINDOWS for processes, sessions in ((1, 16), (2, 8))],
+    "pika": [Tuning(*window, processes) for window in _WINDOWS for processes in (1, 2, 4)],
 }
 PASSES = 3
-DECLARATIONS = 1_000
+DECLARATIONS = 2_000
 
 
 def search(peer: Peer, first_seed: int) -> Tuning:
@@ -34,8 +28,9 @@ def search(peer: Peer, first_seed: int) -> Tuning:
     for _ in range(PASSES):
         for tuning, found in rates.items():
             peer.tuning, seed = tuning, seed + 1
-            found.append(peer.round(DECLARATIONS, seed).per_second)
-            tell(f"  {peer.name} {tuning}: {found[-1]:,.0f}/s")
+            done = peer.round(DECLARATIONS, seed)
+            found.append(done.per_second)
+            tell(f"  {peer.name} {tuning}: {done.per_second:,.0f}/s, {sum(done.cpu_us.values()):,.0f} µs of CPU each")
     best = max(rates, key=lambda tuning: median(rates[tuning]))
     tell(f"  {peer.name} is best with {best}: {median(rates[best]):,.0f}/s")
     return best

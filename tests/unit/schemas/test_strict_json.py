@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from schemas.errors import ContentError
 from schemas.examples import export
 from schemas.limits import INTEGER, JSON_DEPTH
-from schemas.strict_json import STRING_CHARACTERS, parse
+from schemas.strict_json import STRING_CHARACTERS, parse, write
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=20)
 LEAVES = st.none() | st.booleans() | st.integers(-INTEGER, INTEGER) | TEXTS
@@ -52,6 +52,33 @@ def test_any_bytes_are_read_or_refused_with_a_json_code(raw: bytes) -> None:
     else:
         assert value == json.loads(raw)
         assert depth_of(value) <= JSON_DEPTH
+
+
+ANY_LEAF = LEAVES | st.floats() | st.integers() | st.sampled_from([0.0, -0.0, 1e16, 2**53, -(2**53), 2**63, 2**64]) | st.text(max_size=5)
+ANY_VALUE = st.recursive(ANY_LEAF, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXTS, inner, max_size=4), max_leaves=8)
+PAIRS = st.lists(st.tuples(st.sampled_from(["a", "b", "c"]) | TEXTS, ANY_VALUE), max_size=4)  # a name may come twice
+
+
+@given(PAIRS, st.booleans())
+@settings(max_examples=500)
+def test_how_it_is_written_makes_no_difference_to_what_is_taken_and_refused(pairs: list[tuple[str, Any]], ascii_only: bool) -> None:
+    members = (f"{json.dumps(name)}:{json.dumps(value, ensure_ascii=ascii_only, separators=(',', ':'))}" for name, value in pairs)
+    compact = "{" + ",".join(members) + "}"
+    assert outcome_of(compact.encode(errors="surrogatepass")) == outcome_of(compact.encode(errors="surrogatepass") + b" ")
+
+
+def outcome_of(raw: bytes) -> object:
+    try:
+        return parse(raw)
+    except ContentError as error:
+        return error.code
+
+
+@given(OBJECTS)
+@settings(max_examples=300)
+def test_it_writes_what_the_standard_library_writes(value: dict[str, Any]) -> None:
+    assert write(value) == json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+    assert write(value, sorted_names=True) == json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode()
 
 
 def depth_of(value: Any) -> int:
