@@ -100,6 +100,7 @@ def _teller(settings: Settings, name: str, outbox: Outbox, relay: Relay) -> Iter
         yield None
         return
     receiver = receiver_of(found, settings.post_party(name).urn, now_utc)
+    outbox.tellings.watch()
     try:
         yield Teller(outbox.tellings, receiver, now_utc, lambda: relay.holds)
     finally:

@@ -101,8 +101,15 @@ class Tellings:
     def begin(self) -> None:
         """Watch from now on, and what is not settled by now; where that was begun before, go on, stopped or not."""
         with writing(self._engine) as connection:
-            known = connection.execute(update(fate_progress).values(stopped_because=None, trouble=None)).rowcount
-            if known:
+            connection.execute(update(fate_progress).values(stopped_because=None, trouble=None))
+        self.watch()
+
+    def watch(self) -> None:
+        """Watch from now on, and what is not settled by now, where that was never begun. Before anything more is accepted, or it might
+        be settled unseen.
+        """
+        with writing(self._engine) as connection:
+            if connection.execute(select(fate_progress.c.position)).first() is not None:
                 return
             highest = connection.execute(select(func.max(outbox.c.position))).scalar() or 0
             unsettled = select(outbox.c.position, literal(0)).where(outbox.c.settled_at_utc.is_(None))

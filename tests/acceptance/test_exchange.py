@@ -8,7 +8,9 @@ from collections import Counter
 from deploy.demo.sabotage import tamper_with_waiting_bundle
 from schemas import examples
 from schemas.names import EventType
+from tests.acceptance.told_back import CORRECTED, Way, three_ways
 from tests.acceptance.world import World, wait_for
+from tests.unit.formats.sads import sad
 
 EXPORT = EventType.EXPORT_DECLARATION
 
@@ -155,3 +157,40 @@ def test_status_shows_the_state_of_this_side_and_trace_a_declaration_s_life(worl
     receiver = [step["what"] for step in world.panj(world.lab.af, "trace", "TRACE-1", "--json").document]
     assert receiver == ["received", "loaded"]
     assert world.panj(world.lab.tj, "trace", "TJ/PNJ/2026/NEVER").code == 1
+
+
+def test_a_sad_in_a_post_s_directory_is_loaded_over_there_and_its_fate_told_back_in_each_way(world: World) -> None:
+    before = sum(each.loaded for each in world.tallies())
+    with three_ways(world) as ways:
+        for place, way in enumerate(ways):  # what another post has sent under the number first, the house does not take again
+            world.write(way.side, way.other, f"first-{place}.xml", _sad(f"9{place}1"))
+        wait_for("these are loaded", lambda: sum(each.loaded for each in world.tallies()) == before + len(ways))
+        for place, way in enumerate(ways):
+            world.write(way.side, way.post, f"good-{place}.xml", _sad(f"9{place}0"))
+            world.write(way.side, way.post, f"late-{place}.xml", _sad(f"9{place}1", weight="777"))
+        for place, way in enumerate(ways):
+            wait_for("the first fates are told", lambda way=way, place=place: _ends(way, f"9{place}0", f"9{place}1"))  # type: ignore[misc]
+            world.write(way.side, way.post, f"again-{place}.xml", _sad(f"9{place}0", weight="778"))
+        for place, way in enumerate(ways):
+            amended = f"E9{place}0"
+            wait_for("the amendment is loaded", lambda way=way, amended=amended: way.fates(amended)[-1] == (2, "loaded"))  # type: ignore[misc]
+            assert [fate for fate in way.fates(amended) if fate[1] in ("accepted", "loaded")] == [
+                *((1, "accepted"), (1, "loaded")),
+                *((2, "accepted"), (2, "loaded")),
+            ]
+            assert way.fates(f"E9{place}1")[0] == (1, "accepted")
+            assert way.codes(f"E9{place}1") == ["version-conflict"]
+            assert _versions(world, way, amended) == [(1, None), (2, CORRECTED)]
+
+
+def _sad(number: str, weight: str = "21500.50") -> bytes:
+    return sad(Identification__Registration__Number=number, Valuation__Total__Total_weight=weight).encode()
+
+
+def _versions(world: World, way: Way, number: str) -> list[tuple[object, ...]]:
+    query = "SELECT version, correction_reason FROM declaration WHERE registration_number = :number ORDER BY version"
+    return world.rows(way.house, query, number=number)
+
+
+def _ends(way: Way, loaded: str, refused: str) -> bool:
+    return way.fates(f"E{loaded}")[-1:] == [(1, "loaded")] and way.fates(f"E{refused}")[-1:] == [(1, "refused")]

@@ -6,13 +6,10 @@ import base64
 import hashlib
 import hmac
 import json
-import threading
-import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -34,17 +31,9 @@ from producers.fates.teller import LONGEST_PAUSE_SECONDS, Teller, pause
 from schemas.errors import SettingsError
 from schemas.fates import Fate
 from tests.unit.outbox.drafts import POST, HandClock, digests_of, drafts, relay_all, settle
+from tests.unit.producers.national import DDL, KEY, Called, listening
 
-KEY = b"0123456789abcdef0123456789abcdef"
 OLD_KEY = b"fedcba9876543210fedcba9876543210"
-DDL = """
-CREATE TABLE panj_fate (
-    number integer PRIMARY KEY,
-    event_id text NOT NULL, fate text NOT NULL, reference text NOT NULL, version integer NOT NULL CHECK (version > 0),
-    event_type text NOT NULL, destination text NOT NULL, post text NOT NULL, at_utc text NOT NULL, problems text,
-    UNIQUE (event_id, fate)
-)
-"""
 
 
 @pytest.fixture
@@ -90,53 +79,10 @@ def live(outbox: Outbox, clock: HandClock, count: int = 3) -> None:
     settle(outbox, accepted[1:], digests)
 
 
-class Called:
-    """A national system that listens: `says` decides its answer by what it is told and how often it was."""
-
-    def __init__(self) -> None:
-        self.said: list[dict[str, Any]] = []
-        self.requests: list[tuple[dict[str, str], bytes]] = []
-        self.calls: Counter[str] = Counter()
-        self.says: Callable[[dict[str, Any], int], int] = lambda _told, _times: 204
-        self.headers: dict[str, str] = {}
-        called = self
-        lock = threading.Lock()
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                told = json.loads(body)
-                with lock:
-                    called.calls[told["id"]] += 1
-                    called.requests.append((dict(self.headers), body))
-                    status = called.says(told, called.calls[told["id"]])
-                    if 200 <= status < 300:
-                        called.said.append(told)
-                if status == 0:  # says nothing, for longer than anybody waits
-                    time.sleep(1.0)
-                    return
-                self.send_response(status)
-                for name, value in called.headers.items():
-                    self.send_header(name, value)
-                self.send_header("Content-Length", "0")
-                self.end_headers()
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_port}/fates"
-
-
 @pytest.fixture
 def called() -> Iterator[Called]:
-    found = Called()
-    thread = threading.Thread(target=found.server.serve_forever, args=(0.02,))
-    thread.start()
-    yield found
-    found.server.shutdown()
-    found.server.server_close()
-    thread.join()
+    with listening() as found:
+        yield found
 
 
 @contextmanager
@@ -149,6 +95,14 @@ def calling(tmp_path: Path, url: str, clock: HandClock) -> Iterator[Receiver]:
         yield receiver
     finally:
         receiver.close()
+
+
+def test_what_settles_before_the_first_turn_is_told_all_the_same(outbox: Outbox, clock: HandClock, tmp_path: Path) -> None:
+    outbox.tellings.watch()  # as a post does before it takes anything in; its turns begin once it relays
+    live(outbox, clock)
+    tell_all(Teller(outbox.tellings, FilesReceiver(tmp_path / "fates", POST.urn), clock, lambda: True))
+    said = [json.loads(path.read_bytes()) for path in sorted((tmp_path / "fates").iterdir(), key=lambda path: path.name.split(".")[1])]
+    assert {number: fates[-1] for number, fates in lives(said).items()} == {"1": "refused", "2": "loaded", "3": "loaded"}
 
 
 def test_files_tell_each_life_in_the_order_of_their_names(tmp_path: Path, outbox: Outbox, clock: HandClock) -> None:
