@@ -29,7 +29,8 @@ def check_extensions(value: dict[str, Any]) -> dict[str, Any]:
             raise PydanticCustomError("extensions_large", "more than {limit} values", {"limit": EXTENSION_VALUES})
         if isinstance(each, dict):
             for name in each:
-                _check_name(name)
+                if not (type(name) is str and 0 < len(name) <= _NAME_CHARACTERS and name.isascii() and name.isprintable()):
+                    _check_name(name)
             each = each.values()
         for inner in each:
             if type(inner) is str and len(inner) <= TEXT_CHARACTERS and inner.isascii() and inner.isprintable():
@@ -42,8 +43,6 @@ def check_extensions(value: dict[str, Any]) -> dict[str, Any]:
 
 
 def _check_name(name: object) -> None:
-    if type(name) is str and 0 < len(name) <= _NAME_CHARACTERS and name.isascii() and name.isprintable():
-        return
     if not isinstance(name, str) or not 0 < len(name) <= _NAME_CHARACTERS:
         raise PydanticCustomError("extensions_value", "a name has 1 to {limit} characters", {"limit": _NAME_CHARACTERS})
     check_text(name)

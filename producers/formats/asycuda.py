@@ -291,8 +291,11 @@ def _guarantee(root: Target) -> None:
 
 def _kept(filled: Filled) -> dict[str, str]:
     """What no field says, without what only lays out the form and would be written the same again."""
-    layout = sad.layout(filled.root.data)
-    return {path: text for path, text in filled.extensions().items() if layout.get(path) != text}
+    kept = filled.extensions()
+    for path, text in sad.layout(filled.root.data).items():
+        if kept.get(path) == text:
+            del kept[path]
+    return kept
 
 
 FORMAT = Asycuda()

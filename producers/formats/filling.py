@@ -110,8 +110,12 @@ class Target:
     def texts_kept(self, path: str | None = None) -> list[tuple[str, Leaf]]:
         """Give what is kept of it and beneath it, by path; `path` is its own where another than in the document."""
         old = self.place.path or ""
-        moved = path is not None and path != old
-        found = [(_moved(leaf.path or "", old, path) if moved else leaf.path or "", leaf) for leaf in self.kept]
+        if path is None or path == old:
+            found = [(leaf.path or "", leaf) for leaf in self.kept]
+        else:
+            found = [(_moved(leaf.path or "", old, path), leaf) for leaf in self.kept]
+        if not self.children:
+            return found
         counted: Counter[str] = Counter()
         for in_data in (True, False):  # first what is in the data, behind it what only has kept texts
             for child in self.children:
@@ -165,7 +169,7 @@ class Filled:
 
     def text_kept(self, leaf: Leaf) -> str:
         """Give a text as it may be kept beside the data; where that is a part of it only, with a warning."""
-        text = leaf.text if leaf.text.isascii() and leaf.text.isprintable() else rules.safe(leaf.text)
+        text = rules.safe(leaf.text)
         if len(text) <= TEXT_CHARACTERS:
             return text
         self.warn("text-cut", f"{len(text):,} characters, of which the first {TEXT_CHARACTERS:,} are kept", value=text, place=leaf.place)
@@ -180,7 +184,9 @@ class Filled:
             if name in kept:  # one that nobody expects to repeat, and does
                 again[name] += 1
                 name = f"{name[10 - _PATH_CHARACTERS :]}[{again[name] + 1}]"
-            kept[name] = self.text_kept(leaf)
+            text = leaf.text
+            plain = len(text) <= TEXT_CHARACTERS and text.isascii() and text.isprintable()  # nearly all are, and there are hundreds
+            kept[name] = text if plain else self.text_kept(leaf)
         return kept
 
     def set_aside(self, target: Target, name: str, code: str, text: str) -> None:

@@ -36,12 +36,13 @@ class Names:
 
 @dataclass(slots=True, eq=False)
 class _Way:
-    """What a mapping says of elements with one tag in one place, found once for all documents.
+    """What a mapping says of the elements with one path in a document, found once for all documents.
 
     `direct`: that is all that there is to know of a text there. `apart`: its step is told by what stands in an element, or by its place.
-    `told_by`: what tells an element of this step from others; its text is said by the mapping itself.
+    `told_by`: what tells an element of this step from others; its text is said by the mapping itself, and its way is `silent`.
     """
 
+    path: str
     name: str
     step: Step
     told_by: str | None = None
@@ -50,41 +51,45 @@ class _Way:
     silent: bool = False
     direct: bool = False
     below: dict[str, _Way] = field(default_factory=dict)  # by tag
-    of_step: dict[int, _Way] = field(default_factory=dict)  # where it is `apart`
+    placed: dict[tuple[int, int], _Way] = field(default_factory=dict)  # by place and step, where it is not direct
 
 
 class _Ways:
-    """The ways into the documents that one mapping reads, as far as they were gone. Bounded, as files may hold any number of tags."""
+    """The ways into the documents that one mapping reads, as far as they were gone. Bounded, as files may hold any number of paths."""
 
     def __init__(self, mapping: Mapping, names: Names) -> None:
-        self.root = _Way("", mapping.root)
+        self.root = _Way("", "", mapping.root)
         self.names = names
         self._room = _WAYS
 
     def below(self, above: _Way, tag: str) -> _Way:
-        """The way to elements with this tag."""
+        """The way to elements with this tag, whatever their place."""
         name, step = self.names.of(tag), above.step
-        numbered = self.names.numbered is not None and name in self.names.numbered
-        way = _Way(name, step.below.get(name, _NOTHING), None, numbered)
+        way = _Way(f"{above.path}/{name}" if above.path else name, name, step.below.get(name, _NOTHING))
+        way.numbered = self.names.numbered is not None and name in self.names.numbered
         way.apart = name in step.told_apart or name in step.first
         way.silent = above.silent or name == above.told_by
-        way.direct = not (self.names.numbered is None or numbered or way.apart or way.silent or way.step.opens is not None)
+        way.direct = not (self.names.numbered is None or way.numbered or way.apart or way.silent or way.step.opens is not None)
         return self._kept(above.below, tag, way)
 
-    def apart(self, way: _Way, step: Step, told_by: str | None) -> _Way:
-        """The way to those elements of an `apart` one that have this step."""
-        return way.of_step.get(id(step)) or self._kept(way.of_step, id(step), _Way(way.name, step, told_by, way.numbered))
+    def placed(self, way: _Way, place: int, step: Step, told_by: str | None = None) -> _Way:
+        """The way to the element in this place (0: it has none) of which the mapping says `step`."""
+        found = way.placed.get((place, id(step)))
+        if found is None:
+            path = f"{way.path}[{place or 1}]" if place or step.opens is not None else way.path
+            found = self._kept(way.placed, (place, id(step)), _Way(path, way.name, step, told_by))
+        return found
 
-    def _kept(self, ways: dict[Any, _Way], key: str | int, way: _Way) -> _Way:
-        if self._room and len(way.name) <= _NAME_CHARACTERS:
+    def _kept(self, ways: dict[Any, _Way], key: str | tuple[int, int], way: _Way) -> _Way:
+        if self._room and len(way.path) <= _PATH_CHARACTERS:
             self._room -= 1
             ways[key] = way
         return way
 
 
 _NOTHING = Step()
-_WAYS = 10_000  # of one mapping; those of a SAD are some hundreds
-_NAME_CHARACTERS = 100  # of an element whose way is remembered
+_WAYS = 10_000  # of one mapping: those of a SAD of 150 items
+_PATH_CHARACTERS = 200  # of a way that is remembered
 _ways_of = lru_cache(maxsize=64)(_Ways)
 _ATTRIBUTED = etree.XPath("descendant-or-self::*/@*/..")
 
@@ -98,11 +103,10 @@ def leaves_of(element: etree._Element, mapping: Mapping, data: dict[str, Any], n
 
 @dataclass(slots=True, eq=False)
 class _Part:
-    """An element with parts, or with attributes: the way to it, what it fills, and how the paths of what stands in it begin."""
+    """An element with parts, or with attributes: the way to it, and what it fills."""
 
     way: _Way
     target: Target
-    before: str
 
 
 class _Walk:
@@ -112,7 +116,7 @@ class _Walk:
         self.said: list[Said] = []
         self.root = Target(data, Place(None, document.sourceline))
         self._ways = ways
-        self._parts = {document: _Part(ways.root, self.root, "")}
+        self._parts = {document: _Part(ways.root, self.root)}
         self._alike: dict[tuple[etree._Element, str], Iterator[tuple[int, etree._Element]]] = {}
         self._places: dict[etree._Element, dict[etree._Element, int]] = {}
 
@@ -132,23 +136,24 @@ class _Walk:
             if not way.direct:
                 self._take(element, text)
             elif way.step.slots:
-                said.append((Leaf(above.before + way.name, element.sourceline, text), way.step.slots, above.target))
+                said.append((Leaf(way.path, element.sourceline, text), way.step.slots, above.target))
             else:
-                above.target.kept.append(Leaf(above.before + way.name, element.sourceline, text))
+                above.target.kept.append(Leaf(way.path, element.sourceline, text))
 
     def _take(self, element: etree._Element, text: str) -> None:
         """Take the text of an element that has its place or begins a part of the data."""
         part = self._parts.get(element) or self._part_of(element)
         if not part.way.silent:
-            self._say(Leaf(part.before[:-1], element.sourceline, text), part.way.step, part.target)
+            self._say(Leaf(part.way.path, element.sourceline, text), part.way.step, part.target)
 
     def _take_attributes(self, element: etree._Element) -> None:
         """Take the attributes of an element that say something."""
         part = self._parts.get(element) or self._part_of(element)
         for attribute, value in () if part.way.silent else element.attrib.items():
-            name, text = f"@{attribute}", str(value).strip()
+            name, text, path = f"@{attribute}", str(value).strip(), part.way.path
             if text and not name.startswith("@{") and name != part.way.told_by:
-                self._say(Leaf(f"{part.before}{name}", element.sourceline, text), part.way.step.below.get(name, _NOTHING), part.target)
+                leaf = Leaf(f"{path}/{name}" if path else name, element.sourceline, text)
+                self._say(leaf, part.way.step.below.get(name, _NOTHING), part.target)
 
     def _say(self, leaf: Leaf, step: Step, target: Target) -> None:
         if step.slots:
@@ -161,34 +166,33 @@ class _Walk:
         parent = element.getparent()
         above = self._parts.get(parent) or self._part_of(parent)
         way = above.way.below.get(element.tag) or self._ways.below(above.way, element.tag)
-        if way.direct or way.silent:
-            part = _Part(way, above.target, f"{above.before}{way.name}/")
-        else:
-            part = self._placed(element, parent, way, above)
+        part = _Part(way, above.target) if way.direct or way.silent else self._placed(element, parent, way, above)
         self._parts[element] = part
         return part
 
     def _placed(self, element: etree._Element, parent: etree._Element, way: _Way, above: _Part) -> _Part:
         place = self._place(element, parent, way)
-        if way.apart:
-            way = self._ways.apart(way, *_step_to(element, way.name, above.way.step, place or 1))
-        opens = way.step.opens
-        path = f"{above.before}{way.name}[{place or 1}]" if place or opens is not None else above.before + way.name
-        target = above.target if opens is None else above.target.opened(opens, Place(path, element.sourceline))
-        return _Part(way, target, f"{path}/")
+        step, told_by = _step_to(element, way.name, above.way.step, place or 1) if way.apart else (way.step, None)
+        way = self._ways.placed(way, place, step, told_by)
+        if step.opens is None:
+            return _Part(way, above.target)
+        return _Part(way, above.target.opened(step.opens, Place(way.path, element.sourceline)))
 
     def _place(self, element: etree._Element, parent: etree._Element, way: _Way) -> int:
-        """The place of an element among those of its name, from 1; 0 where it is the only one and has no place."""
-        if self._ways.names.numbered is None:
-            if parent not in self._places:
-                self._places[parent] = _places(parent, self._ways.names)
-            return self._places[parent].get(element, 0)
-        if not way.numbered:
+        """The place of an element among those of its name, from 1; 0 where it has none."""
+        if way.numbered:
+            key = (parent, element.tag)
+            alike = self._alike.get(key)
+            if alike is None:
+                alike = self._alike[key] = enumerate(parent.iterchildren(element.tag), start=1)
+            for place, each in alike:
+                if each is element:
+                    return place
+        if self._ways.names.numbered is not None:
             return 0
-        key = (parent, element.tag)
-        if key not in self._alike:
-            self._alike[key] = enumerate(parent.iterchildren(element.tag), start=1)
-        return next(place for place, each in self._alike[key] if each is element)
+        if parent not in self._places:
+            self._places[parent] = _places(parent, self._ways.names)
+        return self._places[parent].get(element, 0)
 
 
 def _places(parent: etree._Element, names: Names) -> dict[etree._Element, int]:

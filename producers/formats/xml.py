@@ -19,6 +19,7 @@ from schemas.errors import ContentError
 DOCUMENT_BYTES = 64 * 1024 * 1024  # one declaration of 999 items with all its blank boxes is about 10 MB
 DOCUMENT_DEPTH = 40
 WHOLE_BYTES = 4 * 1024 * 1024  # a shorter file is parsed at once
+_MOST_BYTES = 256 * 1024  # most files are shorter: room for them costs less than room for all
 
 _BOMS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
 _NOT_ELEMENTS = re.compile(r"<!--.*?(-->|\Z)|<\?.*?(\?>|\Z)", re.DOTALL)
@@ -27,8 +28,8 @@ _SHOWN = 4096  # characters from the first element on that are looked at
 _START = re.compile(r"<(?:[\w.-]+:)?([A-Za-z_][\w.-]*)")
 
 
-def elements_in(head: bytes) -> list[str]:
-    """The local names of the elements that a file begins with; none where it is not XML."""
+def elements_in(head: bytes) -> Iterator[str]:
+    """Give the local names of the elements that a file begins with, one by one; none where it is not XML."""
     for bom, encoding in _BOMS:
         if head.startswith(bom):
             text = head[len(bom) :].decode(encoding, "ignore")
@@ -38,7 +39,8 @@ def elements_in(head: bytes) -> list[str]:
     while found := _BEFORE.match(text):  # remarks before the first element, however long
         text = text[found.end() :]
     text = _NOT_ELEMENTS.sub("", text[:_SHOWN]).lstrip()
-    return _START.findall(text) if text.startswith("<") else []
+    if text.startswith("<"):
+        yield from (found[1] for found in _START.finditer(text))
 
 
 def documents(stream: BinaryIO, names: Collection[str]) -> Iterator[etree._Element | Unread]:
@@ -46,7 +48,9 @@ def documents(stream: BinaryIO, names: Collection[str]) -> Iterator[etree._Eleme
 
     What is no XML, has a DTD, or is too large ends it with an `Unread`; a document that was whole before it is good.
     """
-    head = stream.read(WHOLE_BYTES)
+    head = stream.read(_MOST_BYTES)
+    if len(head) == _MOST_BYTES:
+        head += stream.read(WHOLE_BYTES - _MOST_BYTES)
     if len(head) < WHOLE_BYTES and (root := _whole(head)) is not None and local(root.tag) in names:
         yield _unfit(root) or root
         return

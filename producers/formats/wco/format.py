@@ -59,7 +59,7 @@ class Wco:
 
     def recognises(self, head: bytes) -> bool:
         """Whether a declaration, its metadata or an answer of that model begins here, on its own or within another document."""
-        names = xml.elements_in(head)
+        names = [*xml.elements_in(head)]
         return any(name == "Declaration" or name.endswith("MetaData") for name in names) or _answers(names[0] if names else "")
 
     def read(self, stream: BinaryIO, conventions: Conventions) -> Reading:
