@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import Engine
 
 from broker.outbox import copying, hindrances, reading, recovering, suspending
+from broker.outbox.engine import last_write
 from broker.outbox.engine import reading as reading_of
 from broker.outbox.stages import Standing, standings
 from broker.outbox.values import (
@@ -35,6 +36,10 @@ class OutboxQuestions:
         self._engine = engine
         self._life = life
         self._clock = clock
+
+    def last_write(self) -> object:
+        """Something that differs after another commit, of whichever process, for next to no cost; None where there is no such sign."""
+        return last_write(self._engine)
 
     def epochs(self) -> list[str]:
         """The epochs of all its lives, oldest first."""

@@ -37,8 +37,9 @@ from schemas.names import Party, house_of
 
 log = structlog.get_logger()
 
-IDLE_SECONDS = 0.2  # how soon what another process accepted, or a beacon that falls due, is seen
+IDLE_SECONDS = 0.2  # how soon a beacon that falls due is seen, and what another process accepted where no sign tells of it
 ACTIVE_SECONDS = 0.02  # the same while there was something to do within the last second: where one event came, more come
+PEEKS = 10  # in each such pause for the sign of what another process wrote
 ACTIVE_FOR_SECONDS = 1.0
 TROUBLE_SECONDS = 1.0  # between two turns while the outbox's database or our key is in trouble
 LOOK_SECONDS = 1.0  # how soon it is seen what people hold back
@@ -78,6 +79,7 @@ class Relay:
         self._clocks = ClockWatch(watch_seconds(settings.clock_tolerance_seconds))
         self._hindrances = Hindrances(outbox)
         self._active_at = 0.0
+        self._last_write: object = None
         self._writer = ControlWriter(party, settings.environment, lambda: self.identity)
         self._recoveries = Recoveries(outbox, self._writer)
         timing = ClosingTiming(settings.closing.every_seconds, settings.relay.resend_grace_seconds)
@@ -96,13 +98,17 @@ class Relay:
                 if not self._turn_or_trouble():
                     stop.wait(TROUBLE_SECONDS)
                 elif not stop.is_set():
-                    self._awake.wait(self._pause_seconds())
+                    self._pause()
             self._finish()
         finally:
             self.close()
 
-    def _pause_seconds(self) -> float:
-        return ACTIVE_SECONDS if time.monotonic() - self._active_at < ACTIVE_FOR_SECONDS else IDLE_SECONDS
+    def _pause(self) -> None:
+        """Wait until there is something to do, or there may be."""
+        active = time.monotonic() - self._active_at < ACTIVE_FOR_SECONDS
+        for _ in range(PEEKS):
+            if self._awake.wait((ACTIVE_SECONDS if active else IDLE_SECONDS) / PEEKS) or self._outbox.last_write() != self._last_write:
+                return
 
     def wake(self) -> None:
         """Have a turn now: something was accepted, came home or was confirmed."""
@@ -201,6 +207,7 @@ class Relay:
         if hindrance is None:
             self._closings.prepare(now, self._lanes, self._pending)
         self._record(beacons)
+        self._last_write = self._outbox.last_write()  # before the outbox is asked what waits: what comes after that is not overlooked
         if hindrance is not None:
             raise hindrance
         if not self._tenure.holds:

@@ -80,3 +80,15 @@ def test_a_file_that_is_no_database_is_told_as_away(tmp_path: Path) -> None:
     (tmp_path / "outbox.sqlite").write_bytes(b"not a database at all" * 100)
     with pytest.raises(UnavailableError, match="outbox-away"):
         Outbox.open(f"sqlite:///{tmp_path}/outbox.sqlite", POST, "test")
+
+
+def test_a_commit_of_another_handle_is_seen_and_asking_is_no_commit(url: str, outbox: Outbox, clock: HandClock) -> None:
+    other = Outbox.open(url, POST, "test", clock)
+    outbox.accept(drafts(1))
+    before = outbox.last_write()
+    assert before is not None
+    assert outbox.counts()
+    assert outbox.last_write() == before
+    other.accept(drafts(500, first=100))  # long enough for the log to grow, whatever the clock's tick
+    assert outbox.last_write() != before
+    other.close()
