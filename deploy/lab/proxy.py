@@ -1,4 +1,4 @@
-"""The line over the frontier: a small TCP proxy on loopback that can be cut, mended and delayed, and that counts what crosses it.
+"""The line over the frontier: a small TCP proxy on loopback that is cut, mended, delayed and throttled, and that counts what crosses it.
 
 It knows nothing of what it carries.
 """
@@ -17,6 +17,24 @@ from deploy.lab.ports import LOOPBACK, free_port
 
 _CHUNK_BYTES = 64 * 1024
 _PENDING_BYTES = 8 * 1024**2  # a sender that outruns a delayed line is not read from beyond this
+_PACKET_BYTES = 1_460  # read at once from a throttled line, so that what shares it takes turns
+_QUEUE_SECONDS = 2.0  # how much a throttled line holds before its sender has to wait
+
+
+class Rate:
+    """So many bytes a second in one direction, for all connections and proxies that share it."""
+
+    def __init__(self, bytes_per_second: float) -> None:
+        self.queue_bytes = max(bytes_per_second * _QUEUE_SECONDS, _PACKET_BYTES)
+        self._bytes_per_second = bytes_per_second
+        self._free_at = 0.0
+        self._lock = threading.Lock()
+
+    def through_at(self, count: int) -> float:
+        """When so many bytes that begin now, behind all others, are through."""
+        with self._lock:
+            self._free_at = max(self._free_at, time.monotonic()) + count / self._bytes_per_second
+            return self._free_at
 
 
 class LineProxy:
@@ -30,6 +48,7 @@ class LineProxy:
         self.connections = 0
         self._target = (target_host, target_port)
         self._delay_seconds = 0.0
+        self._rates: dict[bool, Rate | None] = {True: None, False: None}  # there, and back
         self._selector = selectors.DefaultSelector()
         self._listener: socket.socket | None = None
         self._flows: set[_Flow] = set()
@@ -70,6 +89,10 @@ class LineProxy:
     def delay(self, seconds: float) -> None:
         """Let what arrives from now on take so long, each way (a round trip takes twice as long); 0 for no delay."""
         self._delay_seconds = seconds
+
+    def throttle(self, there: Rate | None, back: Rate | None) -> None:
+        """Let no more than this through from now on, in each direction; None for as much as there is."""
+        self._rates = {True: there, False: back}
 
     def close(self) -> None:
         """End it with all its connections."""
@@ -220,8 +243,9 @@ class _Flow:
             self._watch()
 
     def _read(self, way: _Way) -> None:
+        rate = self._line._rates[way.there]
         try:
-            piece = way.source.recv(_CHUNK_BYTES)
+            piece = way.source.recv(_CHUNK_BYTES if rate is None else _PACKET_BYTES)
         except BlockingIOError:
             return
         except OSError:
@@ -230,7 +254,8 @@ class _Flow:
         if not piece:
             way.ended = True
             return
-        way.waiting.append((time.monotonic() + self._line._delay_seconds, piece))
+        through_at = time.monotonic() if rate is None else rate.through_at(len(piece))
+        way.waiting.append((through_at + self._line._delay_seconds, piece))
         way.pending_bytes += len(piece)
 
     def _write(self, way: _Way) -> None:
@@ -255,7 +280,9 @@ class _Flow:
         for end in self.ends:
             wanted = 0
             for way in self.ways:
-                if way.source is end and not way.ended and way.pending_bytes < _PENDING_BYTES:
+                rate = self._line._rates[way.there]
+                room = _PENDING_BYTES if rate is None else rate.queue_bytes
+                if way.source is end and not way.ended and way.pending_bytes < room:
                     wanted |= selectors.EVENT_READ
                 if way.sink is end and way.blocked:
                     wanted |= selectors.EVENT_WRITE

@@ -15,7 +15,7 @@ from pathlib import Path
 import structlog
 
 from deploy.lab.laboratory import laboratory
-from tests.benchmarks import plots, report
+from tests.benchmarks import line, plots, report
 from tests.benchmarks.limit_servers import measure_limit
 from tests.benchmarks.ours import PATIENCE, tell
 from tests.benchmarks.profile_round import ACCEPTED, profile
@@ -66,6 +66,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--trickle-seconds", type=float, default=TRICKLE_SECONDS, help="how long it lasts (default: %(default)s)")
     parser.add_argument("--encrypted", action="store_true", help="encrypt ours to the receiving house, end to end (the peers' never)")
     parser.add_argument("--search", action="store_true", help="search the peers' tuning first, some minutes more")
+    parser.add_argument("--line", type=float, metavar="KBIT", help="instead of all this: 10,000 declarations over so slow a line")
     parser.add_argument("--out", type=Path, default=Path("build/bench"), help="where plots and all figures go (default: %(default)s)")
     parser.add_argument("--keep", type=Path, help="keep databases and logs in this new directory")
     wanted = parser.parse_args()
@@ -78,6 +79,9 @@ def main() -> None:
     """Measure and print."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     wanted = parse()
+    if wanted.line:
+        line.main(wanted.line, wanted.keep, wanted.out, encrypted=wanted.encrypted)
+        return
     figures = measure(wanted)
     report.show(figures)
     wanted.out.mkdir(parents=True, exist_ok=True)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from deploy.lab.proxy import LineProxy
+from deploy.lab.proxy import LineProxy, Rate
 
 
 @pytest.fixture
@@ -159,3 +159,22 @@ def test_a_half_open_line_tells_the_near_side_and_leaves_the_far_side_waiting() 
                 line.close()
                 with pytest.raises(ConnectionError):
                     talk_until_broken(far)
+
+
+def test_a_throttled_line_lets_no_more_through_than_its_rate_whoever_shares_it(line: LineProxy) -> None:
+    words, heard = bytes(20_000), []
+    line.throttle(Rate(100_000), Rate(100_000))
+    begun = time.monotonic()
+    with call(line) as one, call(line) as other:
+        talks = [threading.Thread(target=lambda each=each: heard.append(say(each, words))) for each in (one, other)]
+        for talk in talks:
+            talk.start()
+        for talk in talks:
+            talk.join()
+    assert 0.4 <= time.monotonic() - begun < 5  # 40,000 bytes each way, and the answers come while the rest still goes
+    assert heard == [words, words]
+    line.throttle(None, None)
+    begun = time.monotonic()
+    with call(line) as connection:
+        say(connection, words)
+    assert time.monotonic() - begun < 0.2
