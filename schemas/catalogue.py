@@ -325,6 +325,7 @@ _ENTRIES: tuple[str | Entry, ...] = (
     Entry("formats-none", "no file format is installed", Actor.OPERATOR),
     Entry("format-unknown", "the file is in none of the formats that are taken", Actor.SENDER),
     Entry("format-failed", "a format failed over a file", Actor.INTEGRATOR),
+    Entry("format-away", "this machine cannot read a document now, as where its disk is full: it is tried again", Actor.SENDER_OPERATOR),
     Entry("file-empty", "the file is empty", Actor.SENDER),
     Entry("file-odd", "what lies in the watched directory is no regular file", Actor.SENDER_OPERATOR),
     Entry("file-too-large", "the file is larger than is taken", Actor.SENDER),

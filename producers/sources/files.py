@@ -13,15 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-import structlog
-
 from producers.formats.reading import Part, Unread
 from producers.formats.registry import Reader
-from schemas.errors import ContentError
+from producers.sources.guard import guarded
+from schemas.errors import ContentError, shown
 
 FILE_BYTES = 256 * 1024 * 1024  # read in parts, never at once: a bound on time more than on memory
-
-log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,19 +106,14 @@ class FileInHand:
         return None
 
     def _read(self, stream: BinaryIO) -> Iterator[Part]:
-        try:
-            reading = self._reader.read(stream)
-            self.tells_its_end = reading.tells_its_end
-            for part in reading.parts:
-                self.unread += isinstance(part, Unread)
-                yield part
-        except ContentError as error:
-            yield self._wrong(error)
-        except OSError:
-            raise
-        except Exception as error:  # a format is a plug-in: its surprise over one file may not stop the files behind it
-            log.exception("file.surprised", file=self.name)
-            yield self._wrong(ContentError("format-failed", f"the format failed over this file: {type(error).__name__}"))
+        for part in guarded(lambda: self._begin(stream), source="file", document=shown(self.name)):
+            self.unread += isinstance(part, Unread)
+            yield part
+
+    def _begin(self, stream: BinaryIO) -> Iterator[Part]:
+        reading = self._reader.read(stream)
+        self.tells_its_end = reading.tells_its_end
+        return reading.parts
 
     def _wrong(self, error: ContentError) -> Unread:
         self.unread += 1
