@@ -20,6 +20,8 @@ _UNSETTLED = outbox.c.settled_at_utc.is_(None)
 _WAITING = and_(outbox.c.relayed_at_utc.is_(None), _UNSETTLED)
 _RELAYED = and_(outbox.c.relayed_at_utc.is_not(None), _UNSETTLED)
 
+TOP = 5_000  # of a stream's newest events: as many as the credit window holds by default
+
 
 class ClosingLedger:
     """What an outbox knows of its closings. Each method is one transaction that only reads; changes are recorded by the relay's turns."""
@@ -70,16 +72,15 @@ class ClosingLedger:
             return answered(connection, destination)
 
     def highest_answered(self, destination: str, epoch: str) -> int:
-        """The highest sequence of this epoch that the house has answered, of whatever type; 0 for none."""
-        done = outbox.c.settled_at_utc.is_not(None) | outbox.c.answered_fate.is_not(None)
+        """The highest sequence of this epoch that the house has answered, of whatever type; 0 for none.
+
+        Never too high. Too low where fresh events were answered past a backlog and more than `TOP` have been accepted since: a backlog of
+        a million is not read over for it.
+        """
         types = select(stream.c.type).where(stream.c.destination == destination, stream.c.epoch == epoch)
-        highest = 0
         with reading(self._engine) as connection:
-            for event_type in connection.execute(types).scalars().all():
-                here = (outbox.c.destination == destination, outbox.c.type == event_type, outbox.c.epoch == epoch)
-                query = select(outbox.c.sequence).where(*here, done).order_by(outbox.c.sequence.desc()).limit(1)
-                highest = max(highest, connection.execute(query).scalar() or 0)
-        return highest
+            names = [StreamName(event_type, epoch) for event_type in connection.execute(types).scalars().all()]
+            return max((_highest_answered(connection, destination, name) for name in names), default=0)
 
     def audit_head(self) -> str | None:
         """The head of the audit trail of what people do here."""
@@ -120,6 +121,19 @@ class ClosingLedger:
         query = select(closing).join(closing_stream, joined).where(*here, *inside).order_by(closing.c.number).limit(1)
         with reading(self._engine) as connection:
             return connection.execute(query).first()
+
+
+def _highest_answered(connection: Connection, destination: str, name: StreamName) -> int:
+    here = (outbox.c.destination == destination, outbox.c.type == name.type, outbox.c.epoch == name.epoch)
+    done = outbox.c.settled_at_utc.is_not(None) | outbox.c.answered_fate.is_not(None)
+    top = select(outbox.c.sequence, done.label("done")).where(*here).order_by(outbox.c.sequence.desc()).limit(TOP).subquery()
+    found: int | None = connection.execute(select(func.max(top.c.sequence)).where(top.c.done)).scalar()
+    if found is not None:
+        return found
+    first = connection.execute(first_waiting(destination, name)).scalar()
+    below = () if first is None else (outbox.c.sequence < first,)  # there only what is on its way is not answered: the credit window
+    query = select(outbox.c.sequence).where(*here, *below, done).order_by(outbox.c.sequence.desc()).limit(1)
+    return connection.execute(query).scalar() or 0
 
 
 def account_of(connection: Connection, destination: str) -> Account:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import text
 
 from broker.outbox.closing_values import StreamName
-from broker.outbox.closings import first_waiting, unanswered_flying
+from broker.outbox.closings import TOP, first_waiting, unanswered_flying
 from broker.outbox.engine import open_engine
 from broker.outbox.store import Outbox
 from tests.unit.outbox.drafts import CROSSING, EXPORT, HOUSE, HandClock, digests_of, draft, drafts, relay_all, settle
@@ -39,3 +39,13 @@ def test_a_stream_is_answered_up_to_its_first_event_that_is_not(outbox: Outbox, 
     settle(outbox, [taken[2], taken[4]], digests)
     assert outbox.closings.answered(HOUSE.urn) == {exports: 5, crossings: 1}
     assert outbox.closings.answered("urn:customs:uz:customs") == {}
+
+
+def test_the_highest_answered_is_found_beneath_a_backlog_that_waits(outbox: Outbox, clock: HandClock) -> None:
+    taken = outbox.accept(drafts(6))
+    digests = digests_of(outbox)
+    relay_all(outbox, clock)
+    settle(outbox, [taken[0], taken[3]], digests)
+    outbox.accept(drafts(TOP + 10, 100))
+    assert outbox.closings.highest_answered(HOUSE.urn, outbox.epoch) == 4
+    assert outbox.closings.highest_answered(HOUSE.urn, "0" * 16) == 0
