@@ -34,7 +34,7 @@ FAMILIES: dict[str, Callable[[Form], list[Curve]]] = {
 }
 USUAL = Form()
 SHORT = Form(backlog=10_000, inbox=10_000, rounds=3, drained=4_000)
-WIDTH = 130  # of the table, whatever stderr is
+WIDTH = 160  # of the table, whatever stderr is
 LONG = Form(inbox=10_000_000)
 
 
@@ -75,7 +75,7 @@ def table(curves: Sequence[Curve]) -> Table:
     for curve in curves:
         (first, before), (last, after) = curve.points[0], curve.points[-1]
         sizes = (f"{first:,}", f"{last:,}", f"{before:,.1f}", f"{after:,.1f}")
-        how = (f"{curve.ratio:.2f}", f"{curve.slope:.2f}", "bends upwards" if curve.bends else "")
+        how = (f"{curve.ratio:.2f}", f"{curve.slope:.2f}", "bends upwards: " + (curve.why or "not explained") if curve.bends else "")
         found.add_row(curve.family, curve.name, *sizes, curve.unit, *how)
     return found
 

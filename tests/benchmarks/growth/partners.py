@@ -57,7 +57,7 @@ def _relay(directory: Path, partners: int, form: Form) -> dict[str, float]:
     for exchange in exchanges.values():
         exchange.declare(POST.unit, f"{POST.unit}.#")
         exchange.federate(sink := MemoryExchange())
-        sink.declare("everything")
+        sink.declare("everything", "#")
     settings = settings_of(directory).model_copy(update={"relay": RELAY.model_copy(update={"window_events": 1_000_000})})
     for _ in range(form.rounds):
         drafts = [draft(new_number(), destination=house_of(named[number % partners]), length=550) for number in range(EVENTS * partners)]
