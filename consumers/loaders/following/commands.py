@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -17,9 +18,11 @@ from broker.settings.code_lists import apply_lists
 from broker.settings.followers import AnyFollower
 from broker.settings.load import load_settings
 from broker.settings.model import House
+from broker.trust.keys import write_atomically
 from broker.trust.sealing import DecryptionKeys
 from consumers.database import open_engine
 from consumers.loaders.following import ledger
+from consumers.loaders.following.metrics import exposition
 from consumers.loaders.following.tables import followed
 from consumers.loaders.following.values import Done, Outcome
 from consumers.loaders.following.worker import FollowerWorker
@@ -61,6 +64,25 @@ def status(
         for each in shown:
             _print_failures(each)
     raise typer.Exit(1 if any(each["trouble"] or each["failed"] for each in shown) else 0)
+
+
+@commands.command()
+def metrics(
+    config: ConfigOption,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Write them into this file, in one step, and print nothing.", dir_okay=False)
+    ] = None,
+) -> None:
+    """Tell how followers stand as metrics for Prometheus, in its text format: for a collector that reads files, such as node_exporter's."""
+    settings = load_settings(config)
+    house = _house_of(settings.house)
+    with reading(house.database) as connection:
+        standings = [] if connection is None else [ledger.standing(connection, follower) for follower in house.followers]
+    text = exposition(settings.house_party.unit, standings, _now())
+    if out is not None:
+        write_atomically(out, text.encode())
+    else:
+        typer.echo(text, nl=False)
 
 
 @commands.command()
@@ -192,6 +214,7 @@ def _told(follower: AnyFollower, stands: ledger.Standing, failed: Sequence[Any])
         "purpose": follower.purpose,
         "behind": stands.behind,
         "oldest_waits_since": None if stands.oldest_utc is None else utc_text(stands.oldest_utc),
+        "last_success": None if stands.last_success_utc is None else utc_text(stands.last_success_utc),
         "outcomes": {each.value: stands.outcomes.get(each.value, 0) for each in Outcome},
         "trouble": None if stands.trouble is None else {"code": stands.trouble.code, "text": stands.trouble.text},
         "failed": [

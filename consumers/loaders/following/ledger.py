@@ -30,7 +30,7 @@ _MARK_STEP = 1_000  # sequences looked at together
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """How a follower stands: what waits for it and since when, what it has done, and what keeps it from going on."""
+    """How a follower stands: what waits for it and since when, what it has done and when last, and what keeps it from going on."""
 
     name: str
     behind: int
@@ -39,6 +39,7 @@ class Standing:
     failed_for_good: int
     trouble: Problem | None
     trouble_since_utc: datetime | None
+    last_success_utc: datetime | None = None
 
 
 def begin(connection: Connection, name: str, now_utc: datetime) -> None:
@@ -225,7 +226,8 @@ def note_trouble(connection: Connection, name: str, trouble: Problem | None, now
 def standing(connection: Connection, settings: Follower) -> Standing:
     """How a follower stands; nothing is changed."""
     behind, oldest = connection.execute(waiting(settings, func.count(), func.min(inbox.c.decided_at_utc))).one()
-    by_outcome = select(followed.c.outcome, func.count()).where(followed.c.follower == settings.name).group_by(followed.c.outcome)
+    each = (followed.c.outcome, func.count().label("events"), func.max(followed.c.at_utc).label("last_utc"))
+    by_outcome = connection.execute(select(*each).where(followed.c.follower == settings.name).group_by(followed.c.outcome)).all()
     for_good = select(func.count()).where(
         followed.c.follower == settings.name, followed.c.outcome == Outcome.FAILED.value, followed.c.next_attempt_at_utc.is_(None)
     )
@@ -235,10 +237,11 @@ def standing(connection: Connection, settings: Follower) -> Standing:
         name=settings.name,
         behind=int(behind),
         oldest_utc=oldest,
-        outcomes={outcome: int(count) for outcome, count in connection.execute(by_outcome)},
+        outcomes={outcome.outcome: int(outcome.events) for outcome in by_outcome},
         failed_for_good=int(connection.execute(for_good).scalar_one()),
         trouble=Problem(code=row.trouble_code, text=str(row.trouble)[:500]) if row is not None and troubled else None,
         trouble_since_utc=row.trouble_since_utc if row is not None else None,
+        last_success_utc=max((outcome.last_utc for outcome in by_outcome if outcome.outcome != Outcome.FAILED.value), default=None),
     )
 
 

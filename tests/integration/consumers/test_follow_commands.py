@@ -71,6 +71,19 @@ def test_an_operator_looks_carries_on_and_has_it_done_again(config: Path, pipeli
     assert acts == [read, ("follower.set_back", "asycuda", "the share was lost"), read]
 
 
+def test_metrics_are_printed_or_written_into_a_file_whole(config: Path, pipeline: Pipeline, frontier: Frontier) -> None:
+    pipeline.process(frontier.deliveries([frontier.post.event(declaration("S1"))]))
+    said = typed(config, "metrics")
+    assert said.exit_code == 0
+    assert 'panj_follower_behind_events{unit="af-customs",follower="asycuda"} 1.0\n' in said.stdout
+    typed(config, "now")
+    place = config.parent / "panj-followers.prom"
+    assert typed(config, "metrics", "--out", str(place)).stdout == ""
+    assert 'panj_follower_events{unit="af-customs",follower="asycuda",outcome="written"} 1.0\n' in place.read_text()
+    assert "panj_follower_last_success_timestamp_seconds{" in place.read_text()
+    assert place.stat().st_mode & 0o044 == 0o044  # the collector is another user
+
+
 @pytest.mark.parametrize(
     ("words", "code"),
     [

@@ -320,6 +320,25 @@ def test_a_folder_that_is_away_is_waited_for_and_told(pipeline: Pipeline, fronti
     assert not thread.is_alive()
 
 
+def test_the_last_success_is_of_what_was_done_and_not_of_what_failed(
+    pipeline: Pipeline, frontier: Frontier, engine: Engine, folder: Path
+) -> None:
+    settings = asycuda(folder)
+    worker = worker_of(settings, engine)
+    assert standing(engine, settings).last_success_utc is None
+    pipeline.process(frontier.deliveries([frontier.post.event(declaration("S1"))]))
+    began = worker.clock()
+    worker.turn()
+    succeeded = standing(engine, settings).last_success_utc
+    assert succeeded is not None
+    assert began <= succeeded <= worker.clock()
+    (folder / "TJ+TJPNJ+2026+S2+v1.xml").write_text("somebody else's")
+    pipeline.process(frontier.deliveries([frontier.post.event(declaration("S2"))]))
+    assert outcomes(worker.turn()) == ["failed"]
+    stands = standing(engine, settings)
+    assert (stands.last_success_utc, stands.outcomes) == (succeeded, {"written": 1, "failed": 1})
+
+
 def standing(engine: Engine, settings: AnyFollower) -> ledger.Standing:
     with engine.connect() as connection:
         return ledger.standing(connection, settings)
