@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from datetime import date, datetime
 from decimal import Decimal
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +19,15 @@ from sqlalchemy import (
     Column,
     ColumnElement,
     Connection,
+    Dialect,
     Engine,
+    Executable,
     Select,
     String,
     Table,
     Text,
     any_,
+    bindparam,
     create_engine,
     event,
     func,
@@ -32,6 +36,7 @@ from sqlalchemy import (
     select,
     true,
 )
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, TimeoutError
@@ -147,11 +152,13 @@ def insert_missing(connection: Connection, table: Table, rows: Iterable[Mapping[
     listed = list(rows)
     if not listed:
         return
-    if connection.dialect.name == "postgresql":
-        from sqlalchemy.dialects.postgresql import insert as insert_here  # noqa: PLC0415 - one of the two dialects
-    else:
-        from sqlalchemy.dialects.sqlite import insert as insert_here  # type: ignore[assignment]  # noqa: PLC0415 - the other one
-    connection.execute(insert_here(table).on_conflict_do_nothing(), listed)
+    connection.execute(_insert_missing(table, connection.dialect.name), listed)
+
+
+@lru_cache
+def _insert_missing(table: Table, dialect: str) -> Executable:
+    insert_here = postgresql.insert if dialect == "postgresql" else sqlite.insert
+    return insert_here(table).on_conflict_do_nothing()
 
 
 def insert_values(connection: Connection, table: Table, rows: Iterable[Mapping[str, Any]]) -> None:
@@ -166,23 +173,35 @@ def among(connection: Connection, column: Column[Any], values: Iterable[Any]) ->
     listed = list(values)
     if connection.dialect.name != "postgresql":
         return column.in_(listed)
-    kind = column.type.dialect_impl(connection.dialect)
-    member = Text() if isinstance(kind, String) else kind
-    return column == any_(literal(listed, ARRAY(member)))
+    return column == any_(literal(listed, _array_of(column, connection.dialect)))
 
 
-def each_by_key(connection: Connection, rows: Select[Any], column: Column[Any], values: Iterable[Any]) -> Select[Any]:
-    """`rows` where `column`, the rest of a unique key that `rows` already holds to one value, is one of these values.
+def member_of(dialect: Dialect, column: Column[Any], parameter: str) -> ColumnElement[bool]:
+    """As `among`, of the list that is given as `parameter`: for statements that are made once and asked with every batch, for making one
+    costs more than asking it.
+    """
+    if dialect.name != "postgresql":
+        return column.in_(bindparam(parameter, expanding=True))
+    return column == any_(bindparam(parameter, type_=_array_of(column, dialect)))
+
+
+def each_by_key(dialect: Dialect, rows: Select[Any], column: Column[Any], parameter: str) -> Select[Any]:
+    """`rows` where `column`, the rest of a unique key that `rows` already holds to one value, is in the list given as `parameter`.
 
     One probe of the key for each value on PostgreSQL, whatever it believes about the table. As a list it takes the values for a filter over
     all that shares the rest of the key while its statistics are of a smaller table: a growing stream was read whole for each batch.
     """
-    listed = list(values)
-    if connection.dialect.name != "postgresql":
-        return rows.where(column.in_(listed))
-    wanted = func.unnest(literal(listed, ARRAY(column.type))).table_valued(Column("value", column.type)).render_derived("wanted")
+    if dialect.name != "postgresql":
+        return rows.where(column.in_(bindparam(parameter, expanding=True)))
+    values = func.unnest(bindparam(parameter, type_=_array_of(column, dialect)))
+    wanted = values.table_valued(Column("value", column.type)).render_derived("wanted")
     found = rows.where(column == wanted.c.value).limit(1).lateral("found")  # with its limit it stays a loop: no join is made of it
     return select(found).select_from(wanted.join(found, true()))
+
+
+def _array_of(column: Column[Any], dialect: Dialect) -> ARRAY[Any]:
+    kind = column.type.dialect_impl(dialect)
+    return ARRAY(Text() if isinstance(kind, String) else kind)
 
 
 def is_away(error: BaseException) -> bool:

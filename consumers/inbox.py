@@ -6,13 +6,14 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, bindparam, select, update
+from sqlalchemy import Connection, Dialect, Row, Select, bindparam, select, update
 
 from consumers.columns import json_text
 from consumers.context import ReceivedEvent
-from consumers.database import among, each_by_key, insert_rows
+from consumers.database import each_by_key, insert_rows, member_of
 from consumers.surprises import Surprise
 from consumers.tables import inbox
 from schemas.errors import Problem
@@ -71,18 +72,27 @@ _COLUMNS = (
 
 def look_up(connection: Connection, ids: Sequence[str], places: Iterable[Place]) -> list[Known]:
     """Give the rows that carry one of these ids or stand at one of these places of their streams; each once."""
-    rows = connection.execute(select(*_COLUMNS).where(among(connection, inbox.c.event_id, ids))) if ids else ()
+    rows = connection.execute(_with_ids(connection.dialect), {"ids": list(ids)}) if ids else ()
     found = {row.event_id: _known(row) for row in rows}
     streams: dict[tuple[str, str, str, str], list[int]] = defaultdict(list)
     for source, destination, event_type, epoch, sequence in places:
         streams[(source, destination, event_type, epoch)].append(sequence)
-    for (source, destination, event_type, epoch), sequences in streams.items():
-        of_stream = select(*_COLUMNS).where(
-            inbox.c.epoch == epoch, inbox.c.source == source, inbox.c.type == event_type, inbox.c.destination == destination
-        )
-        for row in connection.execute(each_by_key(connection, of_stream, inbox.c.sequence, sequences)):
+    for stream, sequences in streams.items():
+        asked = dict(zip(("source", "destination", "type", "epoch"), stream, strict=True))
+        for row in connection.execute(_at_places(connection.dialect), asked | {"sequences": sequences}):
             found.setdefault(row.event_id, _known(row))
     return list(found.values())
+
+
+@lru_cache
+def _with_ids(dialect: Dialect) -> Select[Any]:
+    return select(*_COLUMNS).where(member_of(dialect, inbox.c.event_id, "ids"))
+
+
+@lru_cache
+def _at_places(dialect: Dialect) -> Select[Any]:
+    stream = (inbox.c[name] == bindparam(name) for name in ("source", "destination", "type", "epoch"))
+    return each_by_key(dialect, select(*_COLUMNS).where(*stream), inbox.c.sequence, "sequences")
 
 
 def highest(connection: Connection, source: str, epoch: str) -> int:

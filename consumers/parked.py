@@ -162,19 +162,22 @@ def _row(parking: Parking, now_utc: datetime) -> dict[str, Any]:
     }
 
 
+_STILL_OPEN = (parked.c.closed_at_utc.is_(None), parked.c.code.not_in(CONFLICT_CODES))
+_ANY_OPEN = select(parked.c.digest).where(*_STILL_OPEN).limit(1)  # made once: it is asked with every batch
+
+
 def close_loaded(connection: Connection, event_ids: Iterable[str], now_utc: datetime) -> int:
     """Close the parked rows all of whose claimed events have a final fate now; give how many. Conflicts stay open for a person."""
-    still_open = (parked.c.closed_at_utc.is_(None), parked.c.code.not_in(CONFLICT_CODES))
-    if connection.execute(select(parked.c.digest).where(*still_open).limit(1)).first() is None:
+    if connection.execute(_ANY_OPEN).first() is None:
         return 0
     touched = (
         select(parked.c.digest)
         .join(parked_event, parked_event.c.digest == parked.c.digest)
-        .where(*still_open, among(connection, parked_event.c.event_id, event_ids))
+        .where(*_STILL_OPEN, among(connection, parked_event.c.event_id, event_ids))
     )
     taken_in = select(inbox.c.event_id).where(inbox.c.event_id == parked_event.c.event_id, inbox.c.fate != Fate.HELD.value)
     lacking = select(parked_event.c.event_id).where(parked_event.c.digest == parked.c.digest, ~taken_in.exists())
-    closing = update(parked).where(*still_open, parked.c.digest.in_(touched), ~lacking.exists()).values(closed_at_utc=now_utc)
+    closing = update(parked).where(*_STILL_OPEN, parked.c.digest.in_(touched), ~lacking.exists()).values(closed_at_utc=now_utc)
     return connection.execute(closing).rowcount
 
 

@@ -7,12 +7,17 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, bindparam, func, select
 
 from consumers.database import insert_missing
 from consumers.tables import stream
 
 Stream = tuple[str, str, str]  # source, type, epoch
+
+
+_PRUNED = select(stream.c.source, stream.c.type, stream.c.epoch, stream.c.pruned_to).where(
+    stream.c.epoch.in_(bindparam("epochs", expanding=True)), stream.c.pruned_to > 0
+)
 
 
 def note(connection: Connection, streams: Iterable[Stream], now_utc: datetime) -> None:
@@ -23,8 +28,7 @@ def note(connection: Connection, streams: Iterable[Stream], now_utc: datetime) -
 
 def watermarks(connection: Connection, epochs: Iterable[str]) -> dict[Stream, int]:
     """Up to where the streams of these epochs are in the archive only; those of which nothing is, are left out."""
-    query = select(stream.c.source, stream.c.type, stream.c.epoch, stream.c.pruned_to)
-    rows = connection.execute(query.where(stream.c.epoch.in_(sorted(epochs)), stream.c.pruned_to > 0))
+    rows = connection.execute(_PRUNED, {"epochs": sorted(epochs)})
     return {(row.source, row.type, row.epoch): row.pruned_to for row in rows}
 
 

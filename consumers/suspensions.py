@@ -24,6 +24,10 @@ from schemas.names import Party
 PROBLEM = Problem(code="suspended", text="loading this is suspended for now: it is kept, and decided when that ends")
 
 
+_ALL = select(suspension).order_by(suspension.c.begun_at_utc, suspension.c.id)
+_OPEN = _ALL.where(suspension.c.drained_at_utc.is_(None))  # made once: it is asked with every batch
+
+
 def begin(connection: Connection, begun: Suspension) -> None:
     """Hold from now on what it covers."""
     row = {
@@ -53,8 +57,7 @@ def end(connection: Connection, suspension_id: str, actor: str, reason: str, now
 
 def read(connection: Connection, *, ended: bool = False) -> list[Suspension]:
     """Those that nobody has ended or that still hold something, or with `ended` all that ever were, oldest first."""
-    query = select(suspension).order_by(suspension.c.begun_at_utc, suspension.c.id)
-    return [_value(row) for row in connection.execute(query if ended else query.where(suspension.c.drained_at_utc.is_(None)))]
+    return [_value(row) for row in connection.execute(_ALL if ended else _OPEN)]
 
 
 def holding(connection: Connection, suspension_id: str) -> int:

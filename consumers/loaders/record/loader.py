@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, Dialect, Select, select
 
 from consumers.context import Batch, Context, ReceivedEvent
-from consumers.database import among, insert_rows
+from consumers.database import insert_rows, member_of
 from consumers.loaders.record.rows import KINDS, crossing_row, declaration_row, item_row
 from consumers.loaders.record.tables import crossing_event, declaration, declaration_item
 from consumers.registry import consumer
@@ -44,15 +46,25 @@ def _refuse_implausible_instant(event: ReceivedEvent, context: Context) -> None:
 
 
 def _declarations_kept(connection: Connection, events: Sequence[ReceivedEvent]) -> dict[Key, bytes]:
-    query = select(declaration.c.reference, declaration.c.version, declaration.c.kind, declaration.c.content)
-    rows = connection.execute(query.where(among(connection, declaration.c.reference, _references(events)))) if events else ()
+    rows = connection.execute(_kept_declarations(connection.dialect), {"references": _references(events)}) if events else ()
     return {(row.reference, row.version): _content(row.kind, row.content) for row in rows}
 
 
 def _crossings_kept(connection: Connection, events: Sequence[ReceivedEvent]) -> dict[Key, bytes]:
-    query = select(crossing_event.c.reference, crossing_event.c.content)
-    rows = connection.execute(query.where(among(connection, crossing_event.c.reference, _references(events)))) if events else ()
+    rows = connection.execute(_kept_crossings(connection.dialect), {"references": _references(events)}) if events else ()
     return {(row.reference, 1): _content("", row.content) for row in rows}
+
+
+@lru_cache
+def _kept_declarations(dialect: Dialect) -> Select[Any]:
+    columns = (declaration.c.reference, declaration.c.version, declaration.c.kind, declaration.c.content)
+    return select(*columns).where(member_of(dialect, declaration.c.reference, "references"))
+
+
+@lru_cache
+def _kept_crossings(dialect: Dialect) -> Select[Any]:
+    columns = (crossing_event.c.reference, crossing_event.c.content)
+    return select(*columns).where(member_of(dialect, crossing_event.c.reference, "references"))
 
 
 def _content(kind: str, content: bytes) -> bytes:
