@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import entry_points
@@ -47,19 +48,26 @@ class Reader:
         return Reading(_undisturbed(reading.parts, self.conventions), reading.tells_its_end)
 
 
+_one_at_a_time = threading.Lock()
+
+
 def _undisturbed(parts: Iterator[Part], conventions: Conventions) -> Iterator[Part]:
     """Read each part without Python's collector in between: it would look through a document's objects again and again, all of them alive.
 
-    Between two parts it works as always, so that memory stays as it was.
+    Between two parts it works as always. Of threads that read at once one does so: the collector is never off for longer than one part.
     """
     while True:
-        was_on = gc.isenabled()
-        gc.disable()
+        ours = _one_at_a_time.acquire(blocking=False)
+        was_on = ours and gc.isenabled()
+        if was_on:
+            gc.disable()
         try:
             part = next(parts, None)
         finally:
             if was_on:
                 gc.enable()
+            if ours:
+                _one_at_a_time.release()
         if part is None:
             return
         yield as_settings_say(part, conventions)
