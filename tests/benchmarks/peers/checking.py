@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import psycopg
 
 from broker.outbox.values import Draft
+from broker.settings.model import Settings
 from producers.intake import prepare, routes_of
 from tests.benchmarks.ours import reads
 
@@ -31,9 +32,9 @@ class Wanted:
     pattern: str
 
     @classmethod
-    def of(cls, settings: object, count: int, seed: int) -> Wanted:
+    def of(cls, settings: Settings, count: int, seed: int) -> Wanted:
         """What `count` declarations of a seed come to, made from them again and not taken from anybody's outbox."""
-        routes = routes_of(settings)  # type: ignore[arg-type]
+        routes = routes_of(settings)
         rows = []
         for read in reads(count, seed):
             draft = prepare(read, "tj", routes).drafts[0]
