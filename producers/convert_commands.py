@@ -46,6 +46,8 @@ def convert(
     date_order: Annotated[str | None, typer.Option(help="dmy, mdy or ymd: the order of their dates.")] = None,
     time_zone: Annotated[str | None, typer.Option(help="Of times without an offset, such as Asia/Dushanbe.")] = None,
     columns: Annotated[Path | None, typer.Option(help="The mapping file of CSV and Excel files.")] = None,
+    versions: Annotated[str | None, typer.Option(help="stated, or next: those that state none are given theirs at intake.")] = None,
+    correction_reason: Annotated[str | None, typer.Option(help="Why they are corrected, where they do not say it.")] = None,
     as_import: Annotated[
         bool, typer.Option("--as-import", help="Write exports as pre-filled imports, whosever they are, for the office of --office.")
     ] = False,
@@ -61,6 +63,7 @@ def convert(
     Ends with 0 where every file is taken, 1 where one is refused, 2 where an option makes no sense.
     """
     given = {"office": office, "date_order": date_order, "time_zone": time_zone, "columns": columns, "format": _name(from_format)}
+    given |= {"versions": versions, "correction_reason": correction_reason}
     reader, home = _reader(config, post, administration, {name: value for name, value in given.items() if value is not None})
     target = format_named(_name(to) or to, reader.formats)
     if not isinstance(target, WritableFormat):

@@ -139,7 +139,10 @@ def _sent_again(
     ]
     if not known:
         return None
-    tried = draft.at(version, corrects)
+    try:
+        tried = draft.at(version, corrects)
+    except ContentError:  # nothing says why it corrects another: that is told where it would have to
+        return False
     return tried if any(one.is_of(tried) for one in known) else False
 
 

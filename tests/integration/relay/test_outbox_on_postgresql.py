@@ -17,6 +17,7 @@ from tests.unit.outbox.test_migrations import *  # noqa: F403 - the tests themse
 from tests.unit.outbox.test_recording import *  # noqa: F403 - the tests themselves
 from tests.unit.outbox.test_recovering import *  # noqa: F403 - the tests themselves
 from tests.unit.outbox.test_telling import *  # noqa: F403 - the tests themselves
+from tests.unit.outbox.test_versioning import *  # noqa: F403 - the tests themselves
 from tests.unit.outbox.test_withdrawing import *  # noqa: F403 - the tests themselves
 
 

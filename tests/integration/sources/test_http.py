@@ -186,6 +186,14 @@ def test_another_content_under_the_same_version_is_a_conflict(client: httpx.Clie
     assert (answer.status_code, codes(answer)) == (409, ["version-conflict"])
 
 
+def test_a_version_may_be_left_to_intake_and_an_old_content_is_no_new_one(client: httpx.Client) -> None:
+    reason = {"message_function": "amendment", "correction_reason": "weighed again"}
+    answers = [client.post(PLACE, content=body("left", version="next", **more)) for more in ({}, {"gross_mass_kg": "1", **reason}, {})]
+    assert [answer.status_code for answer in answers] == [202, 202, 409]
+    assert [answer.json()["declarations"][0]["version"] for answer in answers[:2]] == [1, 2]
+    assert codes(answers[2]) == ["version-older"]
+
+
 def test_a_type_that_is_released_to_nobody_is_told(client: httpx.Client) -> None:
     answer = client.post(PLACE, content=json.dumps({"type": TRANSIT, "declaration": export("t")}).encode())
     assert (answer.status_code, codes(answer)) == (422, ["release-none"])

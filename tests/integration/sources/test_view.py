@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from psycopg import sql
 
 from broker.operations.contributions import Attention
+from broker.settings.model import ReadingSettings
 from producers.sources.view import following
 from producers.sources.view.following import follow
 from producers.sources.view.standing import of_views
@@ -122,6 +123,30 @@ def test_a_changed_row_is_read_again_and_an_unchanged_content_is_no_second_event
         connection.execute("UPDATE declaration SET document = %s", (document(1, **corrected),))
     read_all(view)
     assert ledger.references() == ["1", "1"]
+
+
+@pytest.mark.parametrize("mapped", [False, True], ids=["a document", "columns"])
+def test_a_row_that_changed_is_an_amendment_where_the_source_says_so(ledger: Ledger, tmp_path: Path, mapped: bool) -> None:
+    post = ledger.settings.posts[POST.name]
+    reading = ReadingSettings(versions="next", correction_reason="changed in the national system")
+    ledger.settings = ledger.settings.model_copy(update={"posts": {POST.name: post.model_copy(update={"reading": reading})}})
+    with ledger.connect() as connection:
+        put(connection, 1)
+        connection.execute("""
+            CREATE VIEW mapped AS SELECT office, year, serial, DATE '2026-11-20' AS registered_on, 'ҶДММ Меваи Вахш' AS exporter, txid,
+            'Apples' AS goods, '080810' AS hs_code, length(document::text) AS mass, NULL AS remark FROM declaration""")
+    (mapping := tmp_path / "columns.toml").write_text(MAPPING)
+    view = ledger.follow(view="mapped", document=None, columns=mapping) if mapped else ledger.follow()
+    read_all(view)
+    for exporter in ("another", "another"):  # written twice, and changed once
+        with ledger.connect() as connection:
+            connection.execute("UPDATE declaration SET document = %s", (document(1, exporter_name=exporter),))
+        read_all(view)
+    rows = [json.loads(row.raw)["data"] for row in ledger.outbox.waiting("urn:customs:af:customs", 100, 10**9)]
+    assert [(row["version"], row.get("corrects"), row.get("correction_reason")) for row in rows] == [
+        (1, None, None),
+        (2, 1, "changed in the national system"),
+    ]
 
 
 _STEPS = st.lists(st.tuples(st.sampled_from(["write", "write", "end", "give up", "poll", "restart"]), st.integers(0, 2)), max_size=30)

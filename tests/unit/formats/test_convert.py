@@ -198,3 +198,11 @@ def test_a_foreign_export_without_a_version_becomes_an_import_as_any_other(tmp_p
     source = canonical(tmp_path / "x.json", version="next")
     result = typed(source, "--to", "asycuda", "--as-import", "--office", "SHE01")
     assert etree.fromstring(result.stdout_bytes).findtext(OFFICE) == "SHE01"
+
+
+def test_what_its_source_says_of_versions_can_be_tried_without_settings(tmp_path: Path) -> None:
+    source = tmp_path / "again.xml"
+    source.write_text(sad())
+    (one,) = told(typed(source, "--json", "--administration", "tj", "--versions", "next", "--correction-reason", "weighed again"))
+    assert (one["versions_given_at_intake"], one["documents"][0]["declaration"]["version"]) == (1, "next")
+    assert typed(source, "--versions", "any").exit_code != 0

@@ -77,6 +77,13 @@ def test_where_nothing_says_why_it_is_refused_with_the_setting_that_would(intake
     assert "posts.NAME.reading.correction_reason" in outcome.problems[0].text
 
 
+def test_the_older_export_is_known_as_that_also_where_nothing_says_why_it_would_correct(intake: Intake) -> None:
+    handed_in(intake, sad(), **NEXT)
+    handed_in(intake, sad(Valuation__Total__Total_weight="21600"), **NEXT)
+    assert handed_in(intake, sad(), versions="next") == ["version-older"]
+    assert handed_in(intake, sad(Valuation__Total__Total_weight="21600"), versions="next") == ["correction-reason-missing"]
+
+
 def test_the_older_export_once_more_does_not_undo_the_newer_one(intake: Intake, outbox: Outbox) -> None:
     handed_in(intake, sad(), **NEXT)
     handed_in(intake, sad(Valuation__Total__Total_weight="21600"), **NEXT)
