@@ -36,6 +36,16 @@ def test_encrypted_declarations_cross_both_ways_and_are_loaded(world: World) -> 
     assert readable == 0
 
 
+def test_versions_that_intake_gives_are_recognised_though_what_was_sent_cannot_be_read_here(world: World) -> None:
+    first = examples.export("tj", "PNJ", "NEXT-1") | {"version": "next"}
+    amended = first | {"exporter_name": SECRET, "message_function": "amendment", "correction_reason": "a wrong name"}
+    for data in (first, first, amended, amended):
+        world.drop(world.lab.tj, "panji-poyon", [(EXPORT, data)])
+        world.wait_quiet()
+    query = "SELECT version, corrects FROM declaration WHERE registration_number = 'NEXT-1' ORDER BY version"
+    assert world.rows(world.lab.af, query) == [(1, None), (2, 1)]
+
+
 def test_the_reasons_of_a_refusal_are_read_by_the_sender_alone(world: World) -> None:
     for post, name in zip(world.lab.tj.plan.posts, ("First", SECRET), strict=True):
         world.drop(world.lab.tj, post, [(EXPORT, examples.export("tj", "PNJ", "TWICE-1") | {"exporter_name": name})])
