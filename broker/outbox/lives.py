@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from datetime import datetime
 
 import structlog
-from sqlalchemy import Connection, Select, func, insert, select, update
+from sqlalchemy import Connection, func, insert, select, update
 
 from broker.outbox.reading import life_of
 from broker.outbox.tables import outbox_life, stream
@@ -20,15 +20,14 @@ log = structlog.get_logger()
 RECOVER = 'run "panj post recover"'
 
 
-def _current() -> Select[tuple[object, ...]]:
-    return select(outbox_life).where(outbox_life.c.current.is_(True))
+_CURRENT = select(outbox_life).where(outbox_life.c.current.is_(True))
+_CURRENT_LOCKED = _CURRENT.with_for_update()
 
 
 def current_life(connection: Connection) -> Life | None:
     """The life that accepts, locked until the transaction ends: acceptors follow each other."""
-    query = _current().with_for_update()
     # PostgreSQL: where another process began a life while we waited for its lock, the first answer is empty, the second one is not.
-    row = connection.execute(query).first() or connection.execute(query).first()
+    row = connection.execute(_CURRENT_LOCKED).first() or connection.execute(_CURRENT_LOCKED).first()
     return None if row is None else life_of(row)
 
 
@@ -57,7 +56,7 @@ def look_for_set_back(connection: Connection, returned: Iterable[BeaconReturned]
     says = [home for home in returned if home.highest or home.epochs]
     if not says:
         return
-    life = life_of(connection.execute(_current()).one())
+    life = life_of(connection.execute(_CURRENT).one())
     if life.suspected_because is not None:
         return
     known = set(connection.execute(select(outbox_life.c.epoch)).scalars())

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, bindparam, insert, select, update
 
 from broker.outbox.tables import stream
+
+_LAST = select(stream.c.destination, stream.c.type, stream.c.last_sequence).where(stream.c.epoch == bindparam("life"))
+_KEEP = (
+    update(stream)
+    .where(stream.c.destination == bindparam("to"), stream.c.type == bindparam("kind"), stream.c.epoch == bindparam("life"))
+    .values(last_sequence=bindparam("last"))
+)
 
 
 class Numbers:
@@ -13,8 +20,8 @@ class Numbers:
     def __init__(self, connection: Connection, epoch: str) -> None:
         self._connection = connection
         self._epoch = epoch
-        query = select(stream.c.destination, stream.c.type, stream.c.last_sequence).where(stream.c.epoch == epoch)
-        self._before: dict[tuple[str, str], int] = {(row.destination, row.type): row.last_sequence for row in connection.execute(query)}
+        rows = connection.execute(_LAST, {"life": epoch})
+        self._before: dict[tuple[str, str], int] = {(row.destination, row.type): row.last_sequence for row in rows}
         self._last = dict(self._before)
 
     def next(self, destination: str, event_type: str) -> int:
@@ -32,5 +39,4 @@ class Numbers:
             if before is None:
                 self._connection.execute(insert(stream), {**name, "last_sequence": last})
             elif before != last:
-                here = (stream.c.destination == destination) & (stream.c.type == event_type) & (stream.c.epoch == self._epoch)
-                self._connection.execute(update(stream).where(here).values(last_sequence=last))
+                self._connection.execute(_KEEP, {"to": destination, "kind": event_type, "life": self._epoch, "last": last})

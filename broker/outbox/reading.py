@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, Table, and_, exists, func, not_, or_, select
+from sqlalchemy import ColumnElement, Connection, Integer, Select, Table, and_, bindparam, exists, func, not_, or_, select
 
 from broker.outbox.skews import skew_of
 from broker.outbox.tables import beacon, lease, outbox, outbox_life, parked_control, receipt, receipt_counter, stream
@@ -36,12 +37,28 @@ _ROW = (
     outbox.c.raw,
     outbox.c.withdrawal,
 )
+_NEWEST = select(outbox.c.accepted_at_utc, outbox.c.epoch).order_by(outbox.c.position.desc()).limit(1)
+_NEWEST_WAITING = (
+    select(outbox.c.position).where(outbox.c.destination == bindparam("to"), _WAITING).order_by(outbox.c.position.desc()).limit(1)
+)
 
 
-def waiting_sizes(destination: str, limit_events: int, after_position: int = 0, types: Types = ANY_TYPE) -> Select[Any]:
-    """Position and bytes of rows not relayed yet and not withdrawn, oldest first: found through the partial index."""
-    here = [outbox.c.destination == destination, _WAITING, _MEANT, outbox.c.position > after_position, *_of_types(types)]
-    return select(outbox.c.position, outbox.c.bytes).where(*here).order_by(outbox.c.position).limit(limit_events)
+@lru_cache
+def waiting_sizes(types: Types = ANY_TYPE) -> Select[Any]:
+    """Position and bytes of rows not relayed yet and not withdrawn, oldest first: found through the partial index.
+
+    Its parameters: `to` (a destination), `after` (a position) and `most` (rows). Made once, as all that is asked each turn: making a
+    statement costs more than asking it.
+    """
+    here = [outbox.c.destination == bindparam("to"), _WAITING, _MEANT, outbox.c.position > bindparam("after"), *_of_types(types)]
+    return select(outbox.c.position, outbox.c.bytes).where(*here).order_by(outbox.c.position).limit(bindparam("most", type_=Integer))
+
+
+@lru_cache
+def _waiting_rows(types: Types) -> Select[Any]:
+    between = outbox.c.position.between(bindparam("first"), bindparam("last"))
+    here = [outbox.c.destination == bindparam("to"), _WAITING, _MEANT, between, *_of_types(types)]
+    return select(*_ROW).where(*here).order_by(outbox.c.position)
 
 
 def waiting(
@@ -52,16 +69,16 @@ def waiting(
     Those that are withdrawn are not among them: `tombstones`.
     """
     last = total = 0
-    for position, size in connection.execute(waiting_sizes(destination, limit_events, after_position, types)):
+    asked = {"to": destination, "after": after_position, "most": limit_events}
+    for position, size in connection.execute(waiting_sizes(types), asked):
         if last and total + size > limit_bytes:
             break
         last = position
         total += size
     if not last:
         return []
-    between = outbox.c.position.between(after_position + 1, last)
-    here = [outbox.c.destination == destination, _WAITING, _MEANT, between, *_of_types(types)]
-    return [_to_send(row) for row in connection.execute(select(*_ROW).where(*here).order_by(outbox.c.position))]
+    between = {"to": destination, "first": after_position + 1, "last": last}
+    return [_to_send(row) for row in connection.execute(_waiting_rows(types), between)]
 
 
 def waiting_since(
@@ -85,8 +102,7 @@ def waiting_since(
 
 def newest_waiting(connection: Connection, destination: str) -> int:
     """The highest position of what waits for a destination, 0 where nothing does: one step in the partial index."""
-    query = select(outbox.c.position).where(outbox.c.destination == destination, _WAITING).order_by(outbox.c.position.desc()).limit(1)
-    return connection.execute(query).scalar() or 0
+    return connection.execute(_NEWEST_WAITING, {"to": destination}).scalar() or 0
 
 
 def waiting_tombstones(destination: str, limit_events: int) -> Select[Any]:
@@ -324,8 +340,7 @@ def beacons(connection: Connection) -> list[BeaconState]:
 
 def newest(connection: Connection, epoch: str) -> datetime | None:
     """When the last event of this epoch was accepted: our clock never stood before this. None where the epoch has none yet."""
-    query = select(outbox.c.accepted_at_utc, outbox.c.epoch).order_by(outbox.c.position.desc()).limit(1)
-    row = connection.execute(query).first()
+    row = connection.execute(_NEWEST).first()
     return row.accepted_at_utc if row is not None and row.epoch == epoch else None
 
 

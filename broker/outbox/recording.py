@@ -9,10 +9,11 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, TypeVar
 
 import structlog
-from sqlalchemy import Connection, bindparam, func, insert, literal, select, update
+from sqlalchemy import Connection, Executable, Update, bindparam, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from broker.clocks import Skew
@@ -47,19 +48,36 @@ class _Standing:
     sequence: int
 
 
+_RELAYED = (
+    update(outbox)
+    .where(outbox.c.position.in_(bindparam("positions", expanding=True)), outbox.c.settled_at_utc.is_(None))
+    .values(relayed_at_utc=bindparam("at"), relayed_mark=bindparam("mark"), relays=outbox.c.relays + 1)
+)
+_EVENTS_RELAYED = _RELAYED.where(outbox.c.withdrawal.is_(None))
+_TOMBSTONES_RELAYED = _RELAYED.where(outbox.c.withdrawal.is_not(None))
+_STANDINGS = select(
+    outbox.c.event_id,
+    outbox.c.position,
+    outbox.c.destination,
+    outbox.c.digest,
+    outbox.c.fate,
+    outbox.c.answered_fate,
+    outbox.c.reply_key,
+    outbox.c.withdrawal.is_not(None),
+    outbox.c.epoch,
+    outbox.c.sequence,
+).where(outbox.c.event_id.in_(bindparam("ids", expanding=True)))
+
+
 def record_relayed(connection: Connection, relayed: Sequence[Relayed]) -> None:
     """Note for each confirmed bundle's rows when and after which beacon they were relayed.
 
     An event that was withdrawn while its bundle was on its way is not relayed by it: its tombstone has still to leave.
     """
     for bundle in relayed:
-        said = outbox.c.withdrawal.is_not(None) if bundle.tombstones else outbox.c.withdrawal.is_(None)
+        change = _TOMBSTONES_RELAYED if bundle.tombstones else _EVENTS_RELAYED
         for positions in _parts(bundle.positions):
-            connection.execute(
-                update(outbox)
-                .where(outbox.c.position.in_(positions), outbox.c.settled_at_utc.is_(None), said)
-                .values(relayed_at_utc=bundle.relayed_at_utc, relayed_mark=bundle.mark, relays=outbox.c.relays + 1)
-            )
+            connection.execute(change, {"positions": positions, "at": bundle.relayed_at_utc, "mark": bundle.mark})
 
 
 def record_settlements(
@@ -115,52 +133,57 @@ def _problems(settlement: Settlement, reply_key: bytes | None) -> list[dict[str,
 
 
 def _standings(connection: Connection, event_ids: Iterable[str]) -> dict[str, _Standing]:
-    columns = (
-        outbox.c.event_id,
-        outbox.c.position,
-        outbox.c.destination,
-        outbox.c.digest,
-        outbox.c.fate,
-        outbox.c.answered_fate,
-        outbox.c.reply_key,
-        outbox.c.withdrawal.is_not(None),
-        outbox.c.epoch,
-        outbox.c.sequence,
-    )
     found: dict[str, _Standing] = {}
     for ids in _parts(tuple(event_ids)):
-        for event_id, *rest in connection.execute(select(*columns).where(outbox.c.event_id.in_(ids))):
+        for event_id, *rest in connection.execute(_STANDINGS, {"ids": ids}):
             found[event_id] = _Standing(*rest)
     return found
 
 
 def _write(connection: Connection, fate: Fate, problems: Any, answered: Sequence[_Answered], now: datetime) -> None:
     """Give these rows one fate. An event answered before its confirm came was relayed, too: so says its answer."""
-    relayed_at = func.coalesce(outbox.c.relayed_at_utc, literal(now, UtcInstant))
-    values: dict[str, Any] = {"problems": problems, "relayed_at_utc": relayed_at, "relayed_mark": func.coalesce(outbox.c.relayed_mark, 0)}
-    values |= {"fate": fate.value, "settled_at_utc": now} if fate.final else {"answered_fate": fate.value}
-    if fate is Fate.LOADED:
-        values["withdrawal"] = None  # it came too late: should the house ever ask for the event again, it gets the event
-    change = update(outbox).where(outbox.c.settled_at_utc.is_(None)).values(values)
+    told = {"why": problems, "at": now}
     by_receipt: dict[bytes | None, list[int]] = defaultdict(list)
     for position, digest in answered:
         by_receipt[digest].append(position)
     if len(answered) < _SMALL * len(by_receipt):
-        one_row = change.where(outbox.c.position == bindparam("at")).values(receipt_digest=bindparam("receipt"))
-        connection.execute(one_row, [{"at": position, "receipt": digest} for position, digest in answered])
+        rows = [told | {"here": position, "receipt": digest} for position, digest in answered]
+        connection.execute(_answering(fate, one_row=True), rows)
         return
     for digest, positions in by_receipt.items():
         for part in _parts(positions):
-            connection.execute(change.where(outbox.c.position.in_(part)).values(receipt_digest=digest))
+            connection.execute(_answering(fate, one_row=False), told | {"positions": part, "receipt": digest})
+
+
+@lru_cache
+def _answering(fate: Fate, *, one_row: bool) -> Update:
+    """Give one row (`here`) or several (`positions`) a fate; its other parameters are `receipt`, `why` and `at`."""
+    at = bindparam("at", type_=UtcInstant)
+    values: dict[Any, Any] = {
+        "problems": bindparam("why"),
+        "relayed_at_utc": func.coalesce(outbox.c.relayed_at_utc, at),
+        "relayed_mark": func.coalesce(outbox.c.relayed_mark, 0),
+        "receipt_digest": bindparam("receipt"),
+    }
+    values |= {"fate": fate.value, "settled_at_utc": at} if fate.final else {"answered_fate": fate.value}
+    if fate is Fate.LOADED:
+        values["withdrawal"] = None  # it came too late: should the house ever ask for the event again, it gets the event
+    here = outbox.c.position == bindparam("here") if one_row else outbox.c.position.in_(bindparam("positions", expanding=True))
+    return update(outbox).where(outbox.c.settled_at_utc.is_(None), here).values(values)
 
 
 def keep_receipts(connection: Connection, receipts: Sequence[ReceivedReceipt], now: datetime) -> None:
     """Keep receipts as they came, each once: the house's word for what they settled."""
     if not receipts:
         return
-    insert_here = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
     rows = [{"digest": one.digest, "house": one.house, "received_at_utc": now, "jws": one.jws, "raw": one.raw} for one in receipts]
-    connection.execute(insert_here(receipt).on_conflict_do_nothing(), rows)
+    connection.execute(_keeping(connection.dialect.name), rows)
+
+
+@lru_cache
+def _keeping(dialect: str) -> Executable:
+    insert_here = postgresql.insert if dialect == "postgresql" else sqlite.insert
+    return insert_here(receipt).on_conflict_do_nothing()
 
 
 def _tell_withdrawn(settlement: Settlement) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, NoReturn
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, bindparam, select
 
 from broker.outbox.tables import archived_event, outbox
 from broker.outbox.values import Draft, UnnumberedDraft
@@ -44,23 +44,25 @@ class Kept:
 KeptVersions = dict[Version, list[Kept]]
 
 
+_KEPT = select(
+    outbox.c.destination,
+    outbox.c.type,
+    outbox.c.reference,
+    outbox.c.version,
+    outbox.c.event_id,
+    outbox.c.epoch,
+    outbox.c.sequence,
+    outbox.c.content_digest,
+    outbox.c.withdrawal.is_not(None).label("withdrawn"),
+    outbox.c.learned,
+).where(outbox.c.reference.in_(bindparam("references", expanding=True)))
+
+
 def look_up(connection: Connection, references: Sequence[str]) -> dict[str, KeptVersions]:
     """What is kept under each of these references; nothing at all under those that are not in it."""
-    columns = (
-        outbox.c.destination,
-        outbox.c.type,
-        outbox.c.reference,
-        outbox.c.version,
-        outbox.c.event_id,
-        outbox.c.epoch,
-        outbox.c.sequence,
-        outbox.c.content_digest,
-        outbox.c.withdrawal.is_not(None).label("withdrawn"),
-        outbox.c.learned,
-    )
     kept: dict[str, KeptVersions] = {}
     for some in _parts(references):
-        for row in connection.execute(select(*columns).where(outbox.c.reference.in_(some))):
+        for row in connection.execute(_KEPT, {"references": some}):
             one = Kept(row.event_id, row.epoch, row.sequence, row.content_digest, bool(row.withdrawn), row.learned > 0)
             kept.setdefault(row.reference, {}).setdefault((row.destination, row.type, row.version), []).append(one)
     return kept

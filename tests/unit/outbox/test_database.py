@@ -32,9 +32,9 @@ def test_a_commit_is_on_disk_before_it_is_acknowledged(engine: Engine) -> None:
 @pytest.mark.parametrize(
     ("question", "index"),
     [
-        (reading.waiting_sizes(HOUSE.urn, 100), "INDEX outbox_waiting (destination=? AND position>?)"),
-        (reading.waiting_sizes(HOUSE.urn, 100, 5, Types(frozenset({EXPORT}))), "INDEX outbox_waiting"),
-        (reading.waiting_sizes(HOUSE.urn, 100, 5, Types(only=CROSSING)), "INDEX outbox_waiting"),
+        (reading.waiting_sizes().params(to=HOUSE.urn, after=0, most=100), "INDEX outbox_waiting (destination=? AND position>?)"),
+        (reading.waiting_sizes(Types(frozenset({EXPORT}))).params(to=HOUSE.urn, after=5, most=100), "INDEX outbox_waiting"),
+        (reading.waiting_sizes(Types(only=CROSSING)).params(to=HOUSE.urn, after=5, most=100), "INDEX outbox_waiting"),
         (reading.relayed_rows(HOUSE.urn), "INDEX outbox_relayed (destination=?"),
         (reading.relayed_rows(HOUSE.urn, HandClock()()), "INDEX outbox_relayed (destination=? AND relayed_at_utc>? AND relayed_at_utc<?)"),
     ],
