@@ -60,7 +60,8 @@ def stock() -> Select[tuple[object, ...]]:
     agreed = func.coalesce(newest.scalar_subquery(), 0).label("agreed")
     known = select(stream.c.source, stream.c.type, stream.c.epoch, stream.c.pruned_to, agreed).subquery()
     mark = case((known.c.agreed > known.c.pruned_to, known.c.agreed), else_=known.c.pruned_to).label("whole_to")
-    marks = select(known.c.source, known.c.type, known.c.epoch, known.c.pruned_to, mark).subquery()
+    # Materialised, or PostgreSQL would look for the closing again with each row that came since.
+    marks = select(known.c.source, known.c.type, known.c.epoch, known.c.pruned_to, mark).cte("marks").prefix_with("MATERIALIZED")
     name = (marks.c.source, marks.c.type, marks.c.epoch, marks.c.pruned_to, marks.c.whole_to)
     came = and_(
         inbox.c.epoch == marks.c.epoch,

@@ -9,13 +9,14 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Connection, Dialect, Row, Select, bindparam, select, update
+from sqlalchemy import Connection, Dialect, Row, Select, bindparam, func, select, update
 
 from consumers.columns import json_text
 from consumers.context import ReceivedEvent
 from consumers.database import each_by_key, insert_rows, member_of
 from consumers.surprises import Surprise
 from consumers.tables import inbox
+from consumers.tables import stream as noted
 from schemas.errors import Problem
 from schemas.fates import Fate
 
@@ -98,14 +99,16 @@ def _at_places(dialect: Dialect) -> Select[Any]:
 def highest(connection: Connection, source: str, epoch: str) -> int:
     """The highest sequence held of any stream of this epoch from this post (URN), 0 for none.
 
-    The unique index begins with (epoch, sequence) and holds the source: one step from the end of the epoch, however many rows there are.
+    The unique index begins with (epoch, type, sequence): one step from the end of each stream, however many rows there are.
     """
     return connection.execute(highest_of(source, epoch)).scalar() or 0
 
 
 def highest_of(source: str, epoch: str) -> Select[Any]:
     """The question of `highest`; tests look at its plan."""
-    return select(inbox.c.sequence).where(inbox.c.epoch == epoch, inbox.c.source == source).order_by(inbox.c.sequence.desc()).limit(1)
+    here = (inbox.c.epoch == noted.c.epoch, inbox.c.type == noted.c.type, inbox.c.source == noted.c.source)
+    last = select(inbox.c.sequence).where(*here).order_by(inbox.c.sequence.desc()).limit(1).scalar_subquery()
+    return select(func.max(last)).select_from(noted).where(noted.c.source == source, noted.c.epoch == epoch)
 
 
 def write_rows(connection: Connection, rows: Sequence[InboxRow], decided_at_utc: datetime) -> None:

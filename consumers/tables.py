@@ -39,8 +39,8 @@ inbox = Table(
     Column("raw", LargeBinary, nullable=False, comment="the signed bytes, exactly"),
     Column("purpose", name(64), comment="for what its sender released it; null: came before this was kept here"),
     Column("legal_basis", words()),
-    # Epoch and sequence first: nearly every comparison in the index ends with them.
-    UniqueConstraint("epoch", "sequence", "source", "type", "destination", name="uq_inbox_place"),
+    # A stream's places stand together, however many events of other types its epoch has: an epoch is one post's.
+    UniqueConstraint("epoch", "type", "sequence", "source", "destination", name="uq_inbox_place"),
     Index("ix_inbox_reference", "reference"),
     Index("ix_inbox_bundle_digest", "bundle_digest"),  # from a signature to its events: after a theft, and when signatures are swept
     Index("ix_inbox_duplicates", "duplicates", postgresql_where=text("duplicates > 0"), sqlite_where=text("duplicates > 0")),

@@ -5,7 +5,10 @@ One chain for the bookkeeping and the record, the same on PostgreSQL and SQLite.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from alembic import command
 from alembic.config import Config
@@ -21,16 +24,14 @@ _LOCK = 0x70616E6A02  # any number, the same in every process
 
 def upgrade(engine: Engine, revision: str = "head") -> None:
     """Bring the database to `revision`, from nothing or from an older one; SettingsError `house-database-newer` for a stranger's."""
-    with engine.begin() as connection:
-        _lock(connection)
+    with _changing(engine) as connection:
         _known(connection)
         command.upgrade(_config(connection), revision)
 
 
 def downgrade(engine: Engine, revision: str) -> None:
     """Take the database back to an older `revision`, or to `base`: no tables at all, and nothing of what was in them."""
-    with engine.begin() as connection:
-        _lock(connection)
+    with _changing(engine) as connection:
         _known(connection)
         command.downgrade(_config(connection), revision)
 
@@ -65,6 +66,27 @@ def _known(connection: Connection) -> str | None:
         text_ = "the database was made by a newer version of this software: install that one"
         raise SettingsError("house-database-newer", text_, field="house.database", value=revision)
     return revision
+
+
+@contextmanager
+def _changing(engine: Engine) -> Iterator[Connection]:
+    """A transaction in which tables change. SQLite changes a key by making its table anew, and the rows that refer to it wait unchecked:
+    https://www.sqlite.org/lang_altertable.html, section 7.
+    """
+    with engine.connect() as connection:
+        _check_references(connection, "OFF")  # has no effect once a transaction has begun
+        try:
+            with connection.begin():
+                _lock(connection)
+                yield connection
+        finally:
+            _check_references(connection, "ON")
+
+
+def _check_references(connection: Connection, state: str) -> None:
+    if connection.dialect.name == "sqlite":
+        driver: Any = connection.connection.driver_connection
+        driver.execute(f"PRAGMA foreign_keys={state}").close()
 
 
 def _lock(connection: Connection) -> None:

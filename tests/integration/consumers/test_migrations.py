@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import threading
+from datetime import UTC, datetime
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import inspect, text
+from sqlalchemy import delete, insert, inspect, select, text
+from sqlalchemy.exc import IntegrityError
 
 from consumers import migrations
 from consumers.database import open_engine
 from consumers.loaders.record.tables import VIEWS
-from consumers.tables import metadata
+from consumers.tables import held, inbox, metadata
 from schemas.errors import SettingsError
+from schemas.event import new_epoch, new_id
 
 
 def test_up_and_down_and_up_again_ends_where_it_was(url: str) -> None:
@@ -62,3 +65,28 @@ def test_two_programs_that_start_together_do_not_collide(url: str) -> None:
         thread.join()
     assert faults == []
     assert migrations.current_revision(open_engine(url)) == migrations.newest_revision()
+
+
+def test_a_key_is_made_anew_with_all_rows_and_what_refers_to_them(url: str) -> None:
+    engine = open_engine(url)
+    migrations.upgrade(engine, "duplicates_index_0019")
+    event_id, source, epoch = new_id(), "urn:customs:tj:langar", new_epoch()
+    now = datetime.now(UTC)
+    row = {"event_id": event_id, "source": source, "destination": "urn:customs:af:customs", "type": "t", "epoch": epoch, "sequence": 7}
+    row |= {"reference": "TJ/LNG/2026/1", "digest": b"d" * 32, "fate": "HELD", "received_at_utc": now, "decided_at_utc": now}
+    with engine.begin() as connection:
+        connection.execute(insert(inbox), row | {"bundle_digest": b"b" * 32, "raw": b"{}"})
+        connection.execute(
+            insert(held), {"event_id": event_id, "queue": "record", "code": "c", "problem": "p", "first_held_at_utc": now, "attempts": 0}
+        )
+    for revision, second in (("head", "type"), ("duplicates_index_0019", "sequence"), ("head", "type")):
+        (migrations.upgrade if revision == "head" else migrations.downgrade)(engine, revision)
+        (key,) = inspect(engine).get_unique_constraints("inbox")
+        assert key["column_names"][:2] == ["epoch", second]
+        with engine.begin() as connection:
+            assert connection.execute(select(inbox.c.sequence).join(held, held.c.event_id == inbox.c.event_id)).scalars().all() == [7]
+        with pytest.raises(IntegrityError), engine.begin() as connection:
+            connection.execute(delete(inbox))  # the held row refers to it
+    with engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"version_table": migrations.VERSION_TABLE, "compare_type": False})
+        assert compare_metadata(context, metadata) == []
