@@ -37,10 +37,11 @@ from tests.benchmarks.growth.filling import Filler
 from tests.benchmarks.growth.measuring import Form, Series, backend_pid, processor_seconds
 from tests.benchmarks.growth.post import DECLARATION, sizes
 from tests.integration.consumers.desk import ControlDesk
-from tests.integration.consumers.frontier import EXPORT, HOUSE, Frontier, Post, declaration
+from tests.integration.consumers.frontier import CROSSING, EXPORT, HOUSE, Frontier, Post, crossing, declaration
 
 BATCH = 500
 BLOCKS = 2
+RARE = 10  # events of another type that each post sent once
 POSTS = ("panji-poyon", "ishkoshim", "langar", "tem")
 _LEAST_SECONDS = 0.4  # of processor time behind one figure: the kernel counts another process's in steps of 10 ms
 _MOST_TIMES = 200
@@ -87,6 +88,11 @@ class HouseGround:
         """One delivery of new events from this post."""
         return self.frontier.delivery(post.bundle([post.event(data) for data in self.declarations(number, items)]))
 
+    def crossings(self, post: Post, number: int) -> InHand:
+        """One delivery of crossing events: a small stream beside the large one."""
+        data = [crossing(f"x{each}", "arrived", "n1") for each in islice(self._numbers, number)]
+        return self.frontier.delivery(post.bundle([post.event(each, CROSSING) for each in data], CROSSING))
+
     def take_in(self, deliveries: Sequence[InHand]) -> None:
         """Everything that the house does with deliveries, but receiving and publishing."""
         told = self.pipeline.process(deliveries)
@@ -125,6 +131,7 @@ def by_inbox(form: Form) -> list[Curve]:
     series = Series()
     with house_ground() as here:
         here.take_in([here.bundle(here.frontier.new_post("tem"), 500)])
+        here.take_in([here.crossings(post, RARE) for post in here.posts])
         with here.engine.connect() as connection:
             template = connection.execute(select(inbox_table.c.event_id).limit(1)).scalar_one()
         filler = Filler(here.engine, template, here.posts)
@@ -199,12 +206,14 @@ def _closing(here: HouseGround, last: int) -> float:
 
 
 def _agree(here: HouseGround) -> None:
-    """Write down that each post has closed its account up to its last whole block, as it does each day."""
+    """Write down that each post has closed its account, as it does each day, and let a batch of each come since."""
     with here.engine.begin() as connection:
         connection.execute(delete(closing_stream))
         for post in here.posts:
-            row = {"source": post.party.urn, "type": EXPORT, "epoch": post.epoch, "number": 1, "first": 1}
-            connection.execute(closing_stream.insert(), row | {"last": post.sequences[EXPORT] // 1_000 * 1_000})
+            row = {"source": post.party.urn, "epoch": post.epoch, "number": 1, "first": 1}
+            for kind, last in ((EXPORT, post.sequences[EXPORT]), (CROSSING, RARE)):
+                connection.execute(closing_stream.insert(), row | {"type": kind, "last": last})
+    here.take_in([here.bundle(post, BATCH) for post in here.posts])
 
 
 def _prune(here: HouseGround) -> float:

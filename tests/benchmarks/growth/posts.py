@@ -24,6 +24,7 @@ BUNDLES, EVENTS = 250, 2  # a batch of 500 from as many bundles, whoever sent th
 SIZES = (1, 2, 5, 10, 20, 50, 100, 200)
 NODE_SIZES = (1, 10, 50, 200)
 MESSAGES = 2_000
+IDLE_SECONDS = 5.0
 SECONDS_TO_REST = 3.0  # the management plugin and the queues' election have ended by then
 
 
@@ -35,10 +36,8 @@ def by_posts(form: Form) -> list[Curve]:
             batch.add(posts, {"take in a batch of all": _take_in(here, posts, form.rounds)})
     topology = Series()
     with plain_node() as (node, directory):
-        time.sleep(SECONDS_TO_REST)
-        bare_bytes = node.rss_bytes()
         for posts in NODE_SIZES:
-            topology.add(posts, _broker(node, settings_with(directory, posts, 1, node.management_url), posts, bare_bytes, form))
+            topology.add(posts, _broker(node, settings_with(directory, posts, 1, node.management_url), posts, form))
     series = {**batch.points, **topology.points}
     return [Curve("posts", name, "posts at one house", _UNITS.get(name, DECLARATION), tuple(points)) for name, points in series.items()]
 
@@ -47,8 +46,8 @@ _UNITS = {
     "derive and compare": "µs a post",
     "plan": "ms a post",
     "apply": "ms a post",
-    "broker's memory": "kB a post",
-    "broker, idle": "µs a second, a post",
+    "broker's memory": "MB",
+    "broker, idle": "ms a second",
     "broker, one message": "µs a message",
 }
 
@@ -59,7 +58,7 @@ def _take_in(here: HouseGround, posts: int, rounds: int) -> float:
     return here.cost_of_taking_in(batches, BUNDLES * EVENTS)
 
 
-def _broker(node: RabbitNode, settings: Settings, posts: int, bare_bytes: int, form: Form) -> dict[str, float]:
+def _broker(node: RabbitNode, settings: Settings, posts: int, form: Form) -> dict[str, float]:
     tally = Tally()
     for _ in range(form.rounds):
         with tally.of("derive and compare", posts):
@@ -73,10 +72,10 @@ def _broker(node: RabbitNode, settings: Settings, posts: int, bare_bytes: int, f
         assert not plan_topology(settings, api).changes
         tally.add("plan", (time.perf_counter() - began) / posts * 1e3)
     time.sleep(SECONDS_TO_REST)
-    tally.add("broker's memory", (node.rss_bytes() - bare_bytes) / 1e3 / posts)
+    tally.add("broker's memory", node.rss_bytes() / 1e6)
     used = node.cpu_seconds()
-    time.sleep(SECONDS_TO_REST)
-    tally.add("broker, idle", (node.cpu_seconds() - used) / SECONDS_TO_REST * 1e6 / posts)
+    time.sleep(IDLE_SECONDS)
+    tally.add("broker, idle", (node.cpu_seconds() - used) / IDLE_SECONDS * 1e3)
     lane = connect_to(ConnectionTarget("127.0.0.1", node.amqp_port, settings.country, Password(ADMIN, node.admin_password)))
     try:
         _receipts(lane, posts)  # warm
