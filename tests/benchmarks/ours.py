@@ -16,13 +16,13 @@ from pathlib import Path
 from rich.console import Console
 from sqlalchemy import create_engine, func, select, text
 
-from broker.outbox.store import Outbox
 from broker.outbox.tables import RELAYED, WAITING, outbox
 from deploy.lab.administrations import Timing
 from deploy.lab.laboratory import Laboratory
 from deploy.lab.processes import Process
 from producers.formats.reading import ReadDeclaration
 from producers.intake import Accepted, Intake
+from producers.life import open_outbox
 from schemas.examples import varied
 
 POST, OFFICE = "panji-poyon", "PNJ"
@@ -71,11 +71,9 @@ class Bench:
     def __init__(self, lab: Laboratory) -> None:
         self.lab = lab
         settings = lab.tj.settings
-        party = settings.post_party(POST)
-        post = settings.posts[POST]
-        self.outbox = Outbox.open(post.outbox, party, settings.environment)
-        self.intake = Intake(settings, party, self.outbox)
-        self._reader = create_engine(post.outbox, connect_args={"timeout": 30})
+        self.outbox = open_outbox(settings, POST)
+        self.intake = Intake(settings, settings.post_party(POST), self.outbox)
+        self._reader = create_engine(settings.posts[POST].outbox, connect_args={"timeout": 30})
         self._seed = 0
 
     def fill(self, count: int, seed: int | None = None) -> float:

@@ -36,7 +36,9 @@ class Ours:
         finally:
             self.stop()
         line_bytes = (self.lab.bytes_over_the_line() - line_before) / count
-        Wanted.of(self.lab.tj.settings, count, seed).check(self.name, self._database)
+        settings = self.lab.tj.settings
+        encrypted = settings.partners["af"].encryption_certificate is not None
+        Wanted.of(settings, count, seed).check(self.name, self._database, encrypted=encrypted)
         return Round(self.name, count, count / drained.seconds, line_bytes, drained.cpu_us)
 
     def start(self) -> None:

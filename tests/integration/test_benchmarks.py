@@ -73,6 +73,8 @@ def test_what_a_peer_loads_is_compared_row_by_row_with_what_was_sent(house: psyc
         wanted.check("it", address)
     house.execute(*statement_of(sent[-1], "signature"))
     wanted.check("it", address, duplicates=0)
+    with pytest.raises(SystemExit, match="came openly"):
+        wanted.check("it", address, encrypted=True)
     house.execute(
         "DELETE FROM declaration_item WHERE number = 3 AND event_id = (SELECT event_id FROM declaration_item WHERE number = 3 LIMIT 1)"
     )

@@ -42,16 +42,22 @@ class Wanted:
             rows.append((draft.reference, draft.version, draft.content_digest, len(read.data.get("items", ()))))
         return cls(frozenset(rows), f"%/{seed:04}%")
 
-    def check(self, name: str, database: str, *, duplicates: int | None = None) -> None:
-        """End everything where a database holds anything else; `database` as psycopg takes it."""
+    def check(self, name: str, database: str, *, duplicates: int | None = None, encrypted: bool = False) -> None:
+        """End everything where a database holds anything else, or anything came openly that was to be `encrypted`.
+
+        `database` as psycopg takes it.
+        """
         with psycopg.connect(database) as connection:
             kept = [
                 (reference, version, bytes(content), items)
                 for reference, version, content, items in connection.execute(_KEPT, {"round": self.pattern})
             ]
+            openly = connection.execute("SELECT EXISTS (SELECT 1 FROM inbox WHERE reply_key IS NULL)").fetchone()
             again = connection.execute("SELECT coalesce(sum(duplicates), 0) FROM inbox").fetchone()
         if len(kept) != len(set(kept)) or set(kept) != self.rows:
             lacking, strange = len(self.rows - set(kept)), len(set(kept) - self.rows)
             raise SystemExit(f"{name} did not do the work: {lacking} of {len(self.rows)} are missing, {strange} are not what was sent")
+        if encrypted and openly != (False,):
+            raise SystemExit(f"{name}: what was to be encrypted came openly")
         if duplicates is not None and again != (duplicates,):
             raise SystemExit(f"{name}: {duplicates} copies were sent, {again} were noticed")
