@@ -8,7 +8,7 @@ from sqlalchemy import Engine, text
 
 from broker.operations.contributions import Attention
 from consumers.closing_tables import closing_stream
-from consumers.holes import STREAMS_SHOWN
+from consumers.holes import STREAMS_SHOWN, stock
 from consumers.operations import observe
 from consumers.pipeline import Pipeline
 from schemas.event import new_epoch
@@ -71,3 +71,17 @@ def test_what_a_closing_agreed_to_is_counted_with_it_and_holes_above_it_are_told
     with engine.begin() as connection:
         connection.execute(closing_stream.insert(), {**row, "number": 2, "last": 11})  # agreed that nobody knows the event of 9
     assert told()["holes"] == 1
+
+
+def test_what_came_since_the_last_closing_is_found_in_the_index_and_nothing_is_compiled_for_it(engine: Engine) -> None:
+    asked = stock().compile(engine, compile_kwargs={"literal_binds": True})
+    with engine.begin() as connection:
+        if engine.dialect.name == "postgresql":
+            assert connection.execute(text("SHOW jit")).scalar_one() == "off"
+            for method in ("seqscan", "bitmapscan", "hashjoin", "mergejoin"):  # as the planner does by itself once there are many rows
+                connection.execute(text(f"SET LOCAL enable_{method} = off"))
+        explain = "EXPLAIN QUERY PLAN" if engine.dialect.name == "sqlite" else "EXPLAIN"
+        plan = "\n".join(str(row) for row in connection.execute(text(f"{explain} {asked}")))
+    assert "Index Only Scan using uq_inbox_place" in plan or "COVERING INDEX sqlite_autoindex_inbox" in plan, plan
+    by_key = [line for line in plan.splitlines() if "Index Cond" in line and "sequence > marks.whole_to" in line and "type" in line]
+    assert by_key or "(epoch=? AND type=? AND sequence>?)" in plan, plan
