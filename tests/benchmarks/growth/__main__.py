@@ -43,7 +43,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", nargs="+", choices=FAMILIES, default=list(FAMILIES), help="these families alone")
     form = parser.add_mutually_exclusive_group()
-    form.add_argument("--long", action="store_true", help="an inbox of ten million events: some 30 GB of disk, and half an hour more")
+    form.add_argument("--long", action="store_true", help="an inbox of ten million events: some 20 GB of disk, and 20 minutes more")
     form.add_argument("--short", action="store_true", help="small sizes: whether it runs at all")
     parser.add_argument("--out", type=Path, default=Path("build/growth"), help="where the pictures go (default: %(default)s)")
     wanted = parser.parse_args()
