@@ -12,8 +12,8 @@ BENDS_FROM = 1.5  # cost at the largest size over cost at the smallest
 REASONS = {
     ("backlog", "status"): "counts what waits in an index that holds nothing else: 0.1 µs a row, at a person's look, in no hot path",
     ("posts", "broker, one message"): "a quorum queue of each post's own: the same messages in more logs, with fewer of them at a time",
-    ("posts", "broker's memory"): "a quorum queue in each lane for each post: less than half a megabyte each, in proportion",
-    ("posts", "broker, idle"): "the same queues keep their clocks: some hundredths of a millisecond a second each",
+    ("posts", "broker's memory"): "a quorum queue in each lane for each post: half a megabyte a post, in proportion",
+    ("posts", "broker, idle"): "the same queues keep their clocks: a tenth of a millisecond a second for each post",
     ("posts", "take in a batch of all"): "each stream's places are looked up apart, and each post gets a receipt signed for it",
     ("processes", "PostgreSQL"): "the processes share out what is there: smaller batches, each with its own statements and commit",
     ("processes", "house's processes"): "the processes share out what is there: smaller batches, and more processes than processors",
