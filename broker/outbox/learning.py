@@ -98,7 +98,7 @@ def _settle_known(connection: Connection, house: str, now: datetime, result: Lea
                 settlements.append(Settlement(entry.event_id, entry.digest, house, *said))
             elif at_place is not None and at_place.settled_at_utc is None and not at_place.learned:
                 displaced.add(at_place.position)
-        recorded = record_settlements(connection, settlements, (), now)
+        recorded = record_settlements(connection, settlements, (), (), now)
         result.settled += recorded.fates[Fate.LOADED] + recorded.fates[Fate.REFUSED]
         result.contradicted += recorded.mismatched + recorded.contradicted
     return displaced

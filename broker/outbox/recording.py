@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import Any, TypeVar
 
 import structlog
-from sqlalchemy import Connection, Executable, Update, bindparam, func, insert, select, update
+from sqlalchemy import BigInteger, Connection, Executable, Update, bindparam, case, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from broker.clocks import Skew
@@ -30,7 +30,7 @@ _AT_ONCE = 1_000  # rows named in one statement
 _TOLD = 5  # events named in one log line
 _SMALL = 20  # receipts with fewer answers are written row by row: a statement for each receipt costs as much as so many rows
 
-_Answered = tuple[int, bytes | None]  # the position of a row, and the digest of the receipt that answers it
+_Left = tuple[bytes | None, datetime, int]  # the receipt that answers a row (its digest), and when and after which beacon it was relayed
 
 
 @dataclass(slots=True)
@@ -81,11 +81,19 @@ def record_relayed(connection: Connection, relayed: Sequence[Relayed]) -> None:
 
 
 def record_settlements(
-    connection: Connection, settlements: Sequence[Settlement], receipts: Sequence[ReceivedReceipt], now: datetime
+    connection: Connection,
+    settlements: Sequence[Settlement],
+    receipts: Sequence[ReceivedReceipt],
+    confirmed: Sequence[Relayed],
+    now: datetime,
 ) -> Recorded:
-    """Settle what fits and keep the receipts that say so; count and tell what does not fit."""
+    """Settle what fits and keep the receipts that say so; count and tell what does not fit.
+
+    Of rows that were not recorded as relayed, `confirmed` tells when they were.
+    """
+    left = {position: (one.relayed_at_utc, one.mark) for one in confirmed for position in one.positions} if settlements else {}
     standings = _standings(connection, {settlement.event_id for settlement in settlements})
-    final: dict[tuple[Fate, str], list[_Answered]] = defaultdict(list)
+    final: dict[tuple[Fate, str], list[tuple[int, _Left]]] = defaultdict(list)
     problems_of: dict[tuple[Fate, str], Any] = {}
     settled: dict[str, list[int]] = defaultdict(list)
     held: dict[str, list[int]] = defaultdict(list)
@@ -107,7 +115,7 @@ def record_settlements(
         problems = _problems(settlement, row.reply_key)
         key = (settlement.fate, repr(problems))
         problems_of[key] = problems
-        final[key].append((row.position, settlement.receipt))
+        final[key].append((row.position, (settlement.receipt, *left.get(row.position, (now, 0)))))
         fates[settlement.fate] += 1
         stream = (row.destination, row.epoch)
         highest[stream] = max(row.sequence, highest.get(stream, 0))
@@ -121,7 +129,7 @@ def record_settlements(
             held[row.destination].append(row.position)
     for key, answered in final.items():
         _write(connection, key[0], problems_of[key], answered, now)
-    used = {digest for answered in final.values() for _, digest in answered}
+    used = {digest for answered in final.values() for _, (digest, *_) in answered}
     keep_receipts(connection, [one for one in receipts if one.digest in used], now)
     strays.keep(connection)
     return Recorded(settled, held, fates, len(strays.repeated), len(strays.mismatched), len(strays.contradicted), highest=highest)
@@ -140,32 +148,35 @@ def _standings(connection: Connection, event_ids: Iterable[str]) -> dict[str, _S
     return found
 
 
-def _write(connection: Connection, fate: Fate, problems: Any, answered: Sequence[_Answered], now: datetime) -> None:
+def _write(connection: Connection, fate: Fate, problems: Any, answered: Sequence[tuple[int, _Left]], now: datetime) -> None:
     """Give these rows one fate. An event answered before its confirm came was relayed, too: so says its answer."""
-    told = {"why": problems, "at": now}
-    by_receipt: dict[bytes | None, list[int]] = defaultdict(list)
-    for position, digest in answered:
-        by_receipt[digest].append(position)
-    if len(answered) < _SMALL * len(by_receipt):
-        rows = [told | {"here": position, "receipt": digest} for position, digest in answered]
+    alike: dict[_Left, list[int]] = defaultdict(list)
+    for position, left in answered:
+        alike[left].append(position)
+    told = [
+        ({"why": problems, "at": now, "receipt": digest, "left_at": left_at, "mark": mark}, positions)
+        for (digest, left_at, mark), positions in alike.items()
+    ]
+    if len(answered) < _SMALL * len(alike):
+        rows = [each | {"here": position} for each, positions in told for position in positions]
         connection.execute(_answering(fate, one_row=True), rows)
         return
-    for digest, positions in by_receipt.items():
+    for each, positions in told:
         for part in _parts(positions):
-            connection.execute(_answering(fate, one_row=False), told | {"positions": part, "receipt": digest})
+            connection.execute(_answering(fate, one_row=False), each | {"positions": part})
 
 
 @lru_cache
 def _answering(fate: Fate, *, one_row: bool) -> Update:
-    """Give one row (`here`) or several (`positions`) a fate; its other parameters are `receipt`, `why` and `at`."""
-    at = bindparam("at", type_=UtcInstant)
+    """Give one row (`here`) or several (`positions`) a fate; its other parameters are `receipt`, `why`, `at`, `left_at` and `mark`."""
     values: dict[Any, Any] = {
         "problems": bindparam("why"),
-        "relayed_at_utc": func.coalesce(outbox.c.relayed_at_utc, at),
-        "relayed_mark": func.coalesce(outbox.c.relayed_mark, 0),
+        "relayed_at_utc": func.coalesce(outbox.c.relayed_at_utc, bindparam("left_at", type_=UtcInstant)),
+        "relayed_mark": func.coalesce(outbox.c.relayed_mark, bindparam("mark", type_=BigInteger)),
+        "relays": case((outbox.c.relays == 0, 1), else_=outbox.c.relays),
         "receipt_digest": bindparam("receipt"),
     }
-    values |= {"fate": fate.value, "settled_at_utc": at} if fate.final else {"answered_fate": fate.value}
+    values |= {"fate": fate.value, "settled_at_utc": bindparam("at", type_=UtcInstant)} if fate.final else {"answered_fate": fate.value}
     if fate is Fate.LOADED:
         values["withdrawal"] = None  # it came too late: should the house ever ask for the event again, it gets the event
     here = outbox.c.position == bindparam("here") if one_row else outbox.c.position.in_(bindparam("positions", expanding=True))

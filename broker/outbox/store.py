@@ -226,7 +226,7 @@ class Outbox(OutboxQuestions):
             for told in occurrences.told:
                 recovering.keep(connection, told, now)  # it may send events again as new ones: the second copy must get those, too
             recording.record_relayed(connection, occurrences.relayed)
-            recorded = recording.record_settlements(connection, occurrences.settlements, occurrences.receipts, now)
+            recorded = recording.record_settlements(connection, occurrences.settlements, occurrences.receipts, occurrences.confirmed, now)
             measured = recording.record_beacons(connection, occurrences.sent, occurrences.returned)
             measured |= skews.record_by_receipts(connection, occurrences.receipts, occurrences.settlements, now)
             lives.look_for_set_back(connection, occurrences.returned, now)

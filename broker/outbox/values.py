@@ -184,9 +184,14 @@ class ParkedControl:
 
 @dataclass(frozen=True, slots=True)
 class Occurrences:
-    """Everything that happened since the relay's last turn; recorded in one transaction."""
+    """Everything that happened since the relay's last turn; recorded in one transaction.
+
+    `confirmed`: bundles that need not be recorded yet, and are with the answers to their events: a row that is answered soon after it left
+    is written once. Alone they are nothing to record.
+    """
 
     relayed: list[Relayed] = field(default_factory=list)
+    confirmed: list[Relayed] = field(default_factory=list)
     settlements: list[Settlement] = field(default_factory=list)
     receipts: list[ReceivedReceipt] = field(default_factory=list)
     sent: list[BeaconSent] = field(default_factory=list)
@@ -199,7 +204,7 @@ class Occurrences:
     answers: list[ManifestAnswered] = field(default_factory=list)
 
     def __bool__(self) -> bool:
-        return any(getattr(self, each.name) for each in fields(self))
+        return any(getattr(self, each.name) for each in fields(self) if each.name != "confirmed")
 
 
 @dataclass(frozen=True, slots=True)

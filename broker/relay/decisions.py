@@ -89,16 +89,23 @@ def fresh_share(left: Credit) -> Credit:
     return Credit((left.events + 1) // 2, (left.bytes + 1) // 2)
 
 
+def is_cut_off(taken: Credit, left: Credit) -> bool:
+    """Whether rows that were read end where the credit ends, so that more may wait."""
+    mean = taken.bytes // max(1, taken.events)
+    return taken.events >= left.events or taken.bytes + mean > left.bytes
+
+
 def is_morsel(taken: Credit, left: Credit, window: Credit, limits: BundleLimits) -> bool:
     """Whether what would leave is a backlog's small piece, cut off where the credit ends, and better waits until more is free.
 
     Each small bundle would be answered by a small receipt, which frees just as little (RFC 1122, section 4.2.3.4: the silly window). What
     all fits into the credit is never one, so a lone event leaves at once.
     """
-    mean = taken.bytes // max(1, taken.events)
-    if taken.events < left.events and taken.bytes + mean <= left.bytes:
-        return False
-    return taken.events < min(limits.events, window.events // 4) and taken.bytes < min(limits.bytes, window.bytes // 4)
+    return (
+        is_cut_off(taken, left)
+        and taken.events < min(limits.events, window.events // 4)
+        and taken.bytes < min(limits.bytes, window.bytes // 4)
+    )
 
 
 def bundle_limits(line_kbit_per_second: int | None) -> BundleLimits:

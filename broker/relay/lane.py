@@ -27,6 +27,7 @@ from broker.relay.decisions import (
     due_for_resend,
     fresh_share,
     fresh_since,
+    is_cut_off,
     is_morsel,
 )
 from broker.relay.outage import Outages
@@ -38,6 +39,9 @@ log = structlog.get_logger()
 
 OUTSTANDING = 4  # bundles published and not yet confirmed: while so many are, what waits gathers
 OUTSTANDING_AGAIN = 2  # of them, bundles sent again: fresh events keep going
+RECORD_AFTER = timedelta(
+    seconds=1
+)  # so long after its confirm a bundle is recorded whose receipt has not come: sooner, the receipt says it too
 LOOK_FOR_RESENDS = timedelta(seconds=1)
 LOOK_SECONDS = 1.0  # between two looks for what people did: withdrawals
 TOMBSTONE = EventType.WITHDRAWAL.value
@@ -71,7 +75,9 @@ class Lane:
         self._flying: dict[int, int] = {}
         self._flying_bytes = 0
         self._outstanding: list[_Outstanding] = []
+        self._confirmed: list[Relayed] = []  # not recorded yet
         self._gathered_to = 0  # every waiting row up to this position is outstanding, or of a type with an outage
+        self._more_waits = False  # whether more waited at the last look than the credit let go
         self._behind: bool | None = None  # whether old rows wait: then those accepted lately leave beside them; None: not known yet
         self._outages = Outages(destination)
         self._looked_for_resends_at: datetime | None = None
@@ -80,7 +86,11 @@ class Lane:
         self.beacon = BeaconState(destination)
 
     def begin(self) -> None:
-        """Learn from the outbox what is in flight and how the beacon stands; again where rows have changed under it."""
+        """Learn from the outbox what is in flight and how the beacon stands; again where rows have changed under it.
+
+        What is confirmed and not recorded is forgotten: it leaves again.
+        """
+        self._confirmed = []
         self._flying, self._flying_bytes, self._gathered_to, self._behind = {}, 0, 0, None
         for row in self._outbox.relayed(self.destination):
             if row.answered_fate is None:
@@ -119,8 +129,12 @@ class Lane:
         """Events and bytes published and not answered."""
         return Credit(len(self._flying), self._flying_bytes)
 
-    def collect(self, now: datetime) -> list[Relayed]:
-        """Take up how publishing ended: what was confirmed is returned, to be recorded; the rest waits to be tried again."""
+    def collect(self, now: datetime, *, at_once: bool = False) -> list[Relayed]:
+        """Take up how publishing ended: what is to be recorded of what was confirmed is returned; what failed waits to be tried again.
+
+        What left for the first time is recorded once it is not answered within `RECORD_AFTER`, or `at_once`: until then it is
+        among `confirmed`. Were this process to die before, it would leave a second time, which harms nothing.
+        """
         relayed = []
         still = []
         for one in self._outstanding:
@@ -130,13 +144,24 @@ class Lane:
             positions = tuple(row.position for row in one.bundle.rows)
             how = one.future.result()
             if how is Published.CONFIRMED:
-                relayed.append(Relayed(positions, one.mark, now, one.bundle.type == TOMBSTONE))
+                bundle = Relayed(positions, one.mark, now, one.bundle.type == TOMBSTONE)
+                if one.again or bundle.tombstones:
+                    relayed.append(bundle)
+                else:
+                    self._confirmed.append(bundle)
                 if self._outages.succeeded(one.bundle.type):
                     self._gathered_to = 0
             else:
                 self._failed(one, positions, how)
         self._outstanding = still
-        return relayed
+        due = [one for one in self._confirmed if at_once or abs(now - one.relayed_at_utc) >= RECORD_AFTER]
+        self._confirmed = [one for one in self._confirmed if one not in due]
+        return [*relayed, *due]
+
+    @property
+    def confirmed(self) -> list[Relayed]:
+        """Bundles that were confirmed of late, and are not recorded."""
+        return self._confirmed
 
     def _failed(self, one: _Outstanding, positions: Sequence[int], how: Published) -> None:
         self._outages.failed(one.bundle.type, how, len(positions), monotonic())
@@ -148,6 +173,8 @@ class Lane:
         """These are answered, or did not leave: they free their credit."""
         for position in positions:
             self._flying_bytes -= self._flying.pop(position, 0)
+        if self._confirmed:
+            self._confirmed = [one for one in self._confirmed if not self._flying.keys().isdisjoint(one.positions)]
 
     def _fly(self, position: int, size: int) -> None:
         self._flying_bytes += size - self._flying.get(position, 0)
@@ -221,25 +248,27 @@ class Lane:
         self._publish(self._bundles_of(rows)[:1], sign, again=False)
 
     def _bundles_of(self, rows: Sequence[OutboxRow]) -> list[Bundle]:
-        """Cut rows that wait into bundles, without those that are on their way."""
-        on_their_way = self._on_their_way()
-        return cut_bundles([row for row in rows if row.position not in on_their_way], self._limits)
+        """Cut rows that wait into bundles, without those that have left, which may not be recorded yet."""
+        left = self._on_their_way().union(*(one.positions for one in self._confirmed))
+        return cut_bundles([row for row in rows if row.position not in left], self._limits)
 
     def _waits_for_credit(self, rows: Sequence[OutboxRow], left: Credit) -> bool:
-        taken = Credit(len(rows), sum(row.size_bytes for row in rows))
-        return bool(self._flying) and is_morsel(taken, left, self._window, self._limits)
+        return bool(self._flying) and is_morsel(_sum(rows), left, self._window, self._limits)
 
     def _send_waiting(self, sign: Sign, now: datetime, bundles: int, types: Types) -> None:
         left = credit(self._window, self.in_flight)
         if left.spent:
             return
         trying = types.only is not None
+        if self._more_waits and not trying and self._flying and is_morsel(left, left, self._window, self._limits):
+            return  # what would be read is known to be too little
         after = 0 if trying else self._gathered_to
         events, size = min(left.events, bundles * self._limits.events), min(left.bytes, bundles * self._limits.bytes)
         # Asked before the rows: what is accepted in between must not be passed over.
         newest = self._outbox.newest_waiting(self.destination) if types.without else 0
         rows = self._outbox.waiting(self.destination, events, size, after, types)
         if not trying:
+            self._more_waits = bool(rows) and is_cut_off(_sum(rows), Credit(events, size))
             self._behind = bool(rows) and rows[0].accepted_at_utc < fresh_since(now)
         if not rows:
             if types.only is not None:
@@ -315,4 +344,9 @@ class Lane:
             future.add_done_callback(lambda _: self._wake())
 
     def _on_their_way(self) -> frozenset[int]:
+        """What the broker has not confirmed yet."""
         return frozenset(row.position for one in self._outstanding for row in one.bundle.rows)
+
+
+def _sum(rows: Sequence[OutboxRow]) -> Credit:
+    return Credit(len(rows), sum(row.size_bytes for row in rows))

@@ -233,11 +233,12 @@ class Relay:
             lane.hold_back(holdback(suspensions, Party.of_urn(lane.destination), now))
         self._suspensions_seen_at = time.monotonic()
 
-    def _take(self, now: datetime) -> None:
-        """Gather what came home and what was confirmed since the last turn."""
+    def _take(self, now: datetime, *, at_once: bool = False) -> None:
+        """Gather what came home and what was confirmed since the last turn; `at_once`: to record all of it now."""
         for country, lane in self._lanes.items():
-            self._pending.relayed.extend(lane.collect(now))
+            self._pending.relayed.extend(lane.collect(now, at_once=at_once))
             self._queues.take(country, self._pending, self._recoveries, now)
+        self._pending.confirmed[:] = [bundle for lane in self._lanes.values() for bundle in lane.confirmed]
 
     def _record(self, beacons: Sequence[BeaconSent]) -> None:
         """Write it all down in one transaction, then acknowledge; where that fails, it stays pending."""
@@ -275,7 +276,7 @@ class Relay:
         while True:
             self._awake.clear()
             try:
-                self._take(self._clock())
+                self._take(self._clock(), at_once=True)
                 self._record(())
             except UnavailableError as error:
                 self._tell_trouble(error)

@@ -71,6 +71,7 @@ def test_the_window_is_never_passed_while_no_receipt_comes(frontier: Frontier) -
     frontier.house.answers = False
     frontier.outbox.accept(drafts(2_500))
     frontier.turns(10)
+    frontier.turns(1, seconds=1)  # without an answer for a second it is recorded as relayed
     assert frontier.outbox.in_flight(HOUSE.urn)[0] == 1_000
     assert frontier.outbox.counts()[0].waiting == 1_500
     frontier.restart()
@@ -83,6 +84,7 @@ def test_the_window_bounds_bytes_too(frontier: Frontier) -> None:
     frontier.restart(window_bytes=64 * 1024)
     frontier.outbox.accept(drafts(200, length=1_000))
     frontier.turns(6)
+    frontier.turns(1, seconds=1)
     events, size = frontier.outbox.in_flight(HOUSE.urn)
     assert 1 <= events < 100
     assert size < 64 * 1024 + 2_000
@@ -140,6 +142,7 @@ def test_fresh_events_keep_going_while_old_ones_wait_for_receipts(frontier: Fron
     fresh = frontier.outbox.accept(drafts(10, 100))
     frontier.turns(3)
     assert all(fate.fate is Fate.LOADED for fate in frontier.outbox.fate_of([one.event_id for one in fresh]))
+    frontier.turns(1, seconds=1)
     assert frontier.outbox.in_flight(HOUSE.urn)[0] == 10
 
 
@@ -258,6 +261,7 @@ def test_a_receipt_from_anybody_but_the_house_is_parked_and_settles_nothing(fron
         frontier.theirs.broker().publish([message, message])
         frontier.turns(2)
         assert any(parked.code.startswith(code) and parked.times == 2 for parked in frontier.outbox.parked_control())
+    frontier.turns(1, seconds=1)
     assert frontier.ours.depth(POST.unit) == 0
     assert frontier.outbox.in_flight(HOUSE.urn)[0] == 1
 
@@ -269,6 +273,7 @@ def test_a_receipt_with_another_digest_is_counted_and_settles_nothing(frontier: 
     answers = [{"id": taken.event_id, "digest": digest * 43, "fate": "LOADED", "problems": []} for digest in "AB"]  # B…: not canonical
     frontier.house.say(EventType.RECEIPT, {"answers": answers})
     frontier.turns(2)
+    frontier.turns(1, seconds=1)
     assert frontier.outbox.in_flight(HOUSE.urn)[0] == 1
     assert frontier.outbox.counts()[0].receipts_mismatched == 2
 
@@ -373,3 +378,31 @@ def hand_time(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     times = [1_000.0]
     monkeypatch.setattr(lane_module, "monotonic", lambda: times[0])
     return times
+
+
+def test_what_is_answered_at_once_is_written_once_with_when_and_after_which_beacon_it_left(frontier: Frontier) -> None:
+    frontier.turns(2)  # the first beacon
+    frontier.outbox.accept([draft(1)])
+    frontier.relay.turn()
+    frontier.clock.turn(0.2)
+    confirmed_at = frontier.clock()
+    frontier.relay.turn()
+    frontier.clock.turn(0.2)
+    frontier.house.work()
+    assert frontier.outbox.counts()[0].waiting == 1  # nothing is recorded before it is answered
+    frontier.relay.turn()
+    row = frontier.outbox.rows_of("TJ/TJPNJ/2026/1")[0]
+    assert row.fate == "LOADED"
+    assert (row.relayed_at_utc, row.relayed_mark, row.relays) == (confirmed_at, 1, 1)
+    assert row.settled_at_utc == frontier.clock()
+
+
+def test_what_left_and_was_not_recorded_when_the_process_died_leaves_again_and_is_settled_once(frontier: Frontier) -> None:
+    accepted = frontier.outbox.accept(drafts(20))
+    frontier.relay.turn()
+    frontier.relay.turn()  # confirmed
+    frontier.restart()
+    frontier.turns(4)
+    assert set(frontier.house.seen.values()) == {2}
+    assert all(fate.fate is Fate.LOADED for fate in frontier.outbox.fate_of([one.event_id for one in accepted]))
+    assert frontier.relay.quiet()
