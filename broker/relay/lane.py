@@ -154,6 +154,7 @@ class Lane:
             else:
                 self._failed(one, positions, how)
         self._outstanding = still
+        at_once = at_once or bool(self._outages.types)  # a try after an outage looks for what has not left, and only the outbox tells
         due = [one for one in self._confirmed if at_once or abs(now - one.relayed_at_utc) >= RECORD_AFTER]
         self._confirmed = [one for one in self._confirmed if one not in due]
         return [*relayed, *due]
@@ -277,11 +278,12 @@ class Lane:
             return
         if not trying and self._waits_for_credit(rows, left):
             return
-        self._publish(self._bundles_of(rows), sign, again=False)
-        if types.only is not None:
-            self._outages.trying(types.only)
-        else:
+        cut = self._bundles_of(rows)
+        self._publish(cut, sign, again=False)
+        if types.only is None:
             self._gathered_to = rows[-1].position
+        elif cut:
+            self._outages.trying(types.only)
 
     def _send_tombstones(self, sign: Sign, *, trying: bool = False) -> None:
         """Send a bundle of withdrawals. An event may be in flight already: then its credit is spent, and its tombstone needs none."""

@@ -59,9 +59,9 @@ def _accepted_not_relayed() -> None:
 
 
 def _confirmed_not_marked() -> None:
-    from broker.outbox.store import Outbox
+    from broker.relay.lane import Lane
 
-    _around(Outbox, "record", before=lambda _, occurrences: bool(occurrences.relayed))
+    _around(Lane, "collect", before=lambda lane, *_, **__: bool(lane.confirmed))
 
 
 def _settled_half() -> None:
