@@ -41,6 +41,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, TimeoutError
 
+from broker.sqlite import make_durable
 from consumers.columns import exact_text, instant_text
 from schemas.errors import SettingsError, UnavailableError, UsageError
 
@@ -97,14 +98,11 @@ def open_engine(url: str) -> Engine:
 
 
 def _prepare_sqlite(engine: Engine) -> None:
-    """WAL, every commit synced, transactions begun by us: SQLAlchemy, "SQLite dialect: non-legacy transactional modes"."""
+    """Durable connections; a transaction that writes takes its lock at its beginning."""
 
     @event.listens_for(engine, "connect")
     def _configure(connection: sqlite3.Connection, _: object) -> None:
-        connection.isolation_level = None
-        pragmas = (f"busy_timeout={LOCK_SECONDS * 1000}", "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "cache_size=-16000")
-        for pragma in pragmas:
-            connection.execute(f"PRAGMA {pragma}").close()
+        make_durable(connection, LOCK_SECONDS)
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:

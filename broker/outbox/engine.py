@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
+from broker.sqlite import make_durable
 from schemas.errors import PanjError, SettingsError, UnavailableError
 
 WAIT_FOR_LOCK_SECONDS = 10
@@ -38,23 +39,11 @@ def open_engine(url: str) -> Engine:
 
 
 def _prepare_sqlite(engine: Engine) -> None:
-    """Durable and predictable SQLite: WAL, every commit synced, foreign keys on, transactions begun by us and not guessed by sqlite3.
-
-    Source: SQLAlchemy, "SQLite dialect: Enabling non-legacy SQLite transactional modes"; SQLite, "PRAGMA synchronous": with FULL, a
-    committed transaction in WAL mode survives a loss of power.
-    """
+    """Durable connections; a transaction that writes takes its lock at its beginning."""
 
     @event.listens_for(engine, "connect")
     def _configure(connection: sqlite3.Connection, _: object) -> None:
-        connection.isolation_level = None
-        for pragma in (
-            f"busy_timeout={WAIT_FOR_LOCK_SECONDS * 1000}",
-            "journal_mode=WAL",
-            "synchronous=FULL",
-            "foreign_keys=ON",
-            "cache_size=-16000",
-        ):
-            connection.execute(f"PRAGMA {pragma}").close()
+        make_durable(connection, WAIT_FOR_LOCK_SECONDS)
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:

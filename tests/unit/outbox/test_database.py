@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -92,3 +94,19 @@ def test_a_commit_of_another_handle_is_seen_and_asking_is_no_commit(url: str, ou
     other.accept(drafts(500, first=100))  # long enough for the log to grow, whatever the clock's tick
     assert outbox.last_write() != before
     other.close()
+
+
+def test_who_opens_a_new_file_while_another_begins_on_it_waits_for_it(tmp_path: Path) -> None:
+    def mode() -> str:
+        with open_engine(f"sqlite:///{tmp_path}/new.sqlite").connect() as connection:
+            return str(connection.exec_driver_sql("PRAGMA journal_mode").scalar())
+
+    first = sqlite3.connect(tmp_path / "new.sqlite", isolation_level=None)
+    first.execute("BEGIN IMMEDIATE")
+    with ThreadPoolExecutor(1) as thread:
+        second = thread.submit(mode)
+        with pytest.raises(TimeoutError):
+            second.result(0.3)
+        first.execute("COMMIT")
+        assert second.result(5) == "wal"
+    first.close()
