@@ -10,7 +10,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from datetime import date, datetime
 from decimal import Decimal
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,6 @@ from sqlalchemy import (
     Connection,
     Dialect,
     Engine,
-    Executable,
     Select,
     String,
     Table,
@@ -36,11 +34,11 @@ from sqlalchemy import (
     select,
     true,
 )
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, TimeoutError
 
+from broker import statements
 from broker.sqlite import make_durable
 from consumers.columns import exact_text, instant_text
 from schemas.errors import SettingsError, UnavailableError, UsageError
@@ -152,13 +150,7 @@ def insert_missing(connection: Connection, table: Table, rows: Iterable[Mapping[
     listed = list(rows)
     if not listed:
         return
-    connection.execute(_insert_missing(table, connection.dialect.name), listed)
-
-
-@lru_cache
-def _insert_missing(table: Table, dialect: str) -> Executable:
-    insert_here = postgresql.insert if dialect == "postgresql" else sqlite.insert
-    return insert_here(table).on_conflict_do_nothing()
+    connection.execute(statements.insert_missing(table, connection.dialect.name), listed)
 
 
 def insert_values(connection: Connection, table: Table, rows: Iterable[Mapping[str, Any]]) -> None:

@@ -11,13 +11,13 @@ from typing import Any, NamedTuple
 
 import structlog
 from sqlalchemy import ColumnElement, Connection, delete, func, insert, or_, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from broker.outbox.closing_progress import Found, agree, differ, finished, may_resend
 from broker.outbox.closing_tables import account, closing, closing_difference, closing_stream
 from broker.outbox.closing_values import Account, Different, ManifestAnswered, ManifestSent, RunBegun, StreamName, StreamRun, Wish
 from broker.outbox.closings import account_of, answered, stream_lines
 from broker.outbox.tables import outbox
+from broker.statements import insert_missing
 from broker.trust.signing import unb64url
 from schemas.closing import Line, unequal
 from schemas.content import validate
@@ -228,8 +228,7 @@ def _differences_of(destination: str, name: StreamName) -> ColumnElement[bool]:
 
 
 def _begin_account(connection: Connection, destination: str) -> None:
-    insert_here = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
-    connection.execute(insert_here(account).on_conflict_do_nothing(), {"destination": destination})
+    connection.execute(insert_missing(account, connection.dialect.name), {"destination": destination})
 
 
 def _update(connection: Connection, standing: Account, **values: Any) -> None:

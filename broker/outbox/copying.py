@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -11,6 +11,7 @@ from sqlalchemy import Connection, delete, insert, select
 from broker.outbox.copy_lines import CopiedEvent
 from broker.outbox.reading import destinations
 from broker.outbox.tables import copy_state, outbox, reissued, stream
+from broker.statements import in_parts
 
 _AT_ONCE = 500
 _COPIED = tuple(outbox.c[name] for name in ("event_id", "reference", "version", "content_digest", "raw", "reply_key", "withdrawal"))
@@ -41,7 +42,7 @@ def unsettled_ids(connection: Connection) -> list[str]:
 def events_of(connection: Connection, event_ids: Collection[str]) -> list[CopiedEvent]:
     """These events as a copy keeps them, in order of acceptance."""
     found: list[CopiedEvent] = []
-    for ids in _parts(sorted(event_ids)):
+    for ids in in_parts(sorted(event_ids), _AT_ONCE):
         rows = connection.execute(select(outbox.c.position, *_COPIED).where(outbox.c.event_id.in_(ids)).order_by(outbox.c.position))
         found += [copied(dict(row)) for row in rows.mappings()]
     return found
@@ -57,7 +58,7 @@ def still_needed(connection: Connection, event_ids: Collection[str]) -> tuple[se
     """Of these events of a copy: those that are unsettled here, and those of which this outbox knows nothing."""
     needed: set[str] = set()
     unknown: set[str] = set()
-    for ids in _parts(sorted(event_ids)):
+    for ids in in_parts(sorted(event_ids), _AT_ONCE):
         standing = {
             row.event_id: row.settled_at_utc
             for row in connection.execute(select(outbox.c.event_id, outbox.c.settled_at_utc).where(outbox.c.event_id.in_(ids)))
@@ -85,7 +86,3 @@ def standing(connection: Connection) -> CopyStanding | None:
     """What was kept last; None where there never was a second copy."""
     row = connection.execute(select(*(copy_state.c[name] for name in CopyStanding._fields))).first()
     return None if row is None else CopyStanding(*row)
-
-
-def _parts(items: Sequence[str]) -> Iterable[Sequence[str]]:
-    return (items[start : start + _AT_ONCE] for start in range(0, len(items), _AT_ONCE))

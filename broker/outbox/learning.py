@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import Any
 from uuid import UUID
 
 import structlog
@@ -25,6 +25,7 @@ from broker.outbox.tables import audit as trail
 from broker.outbox.tables import outbox, recovery_entry, reissued, stream
 from broker.outbox.values import Life, Settlement
 from broker.outbox.withdrawing import tombstone_of
+from broker.statements import in_parts
 from broker.trust.sealing import unseal_problems
 from schemas.content import content_digest
 from schemas.errors import Problem
@@ -39,7 +40,6 @@ WITHDRAWN = "withdrawn"  # the code with which a house refuses what its sender t
 _AT_ONCE = 500
 _ORDER = (recovery_entry.c.epoch, recovery_entry.c.sequence, recovery_entry.c.type)
 
-_Item = TypeVar("_Item")
 _Place = tuple[str, str, int]  # type, epoch, sequence
 
 
@@ -131,7 +131,7 @@ def _merge(connection: Connection, life: Life, house: str, displaced: Collection
     """Give up our rows that nobody took and whose name and content the house holds under another id; give their positions."""
     waiting = and_(outbox.c.relayed_at_utc.is_(None), outbox.c.settled_at_utc.is_(None), outbox.c.epoch != life.epoch)
     merged: set[int] = set()
-    for positions in (None, *_parts(sorted(displaced))):
+    for positions in (None, *in_parts(sorted(displaced), _AT_ONCE)):
         ours = waiting if positions is None else outbox.c.position.in_(positions)
         for row in connection.execute(_same_names(house).where(ours)).all():
             if row.position not in merged and _content_of(row.raw) == row.content:
@@ -302,7 +302,3 @@ def _count_holes(connection: Connection, life: Life, house: str, before: _Stream
         here = [stream.c[column] == value for column, value in name.items()]
         if connection.execute(update(stream).where(*here).values(last_sequence=last, holes=holes)).rowcount == 0:
             connection.execute(insert(stream), name | {"last_sequence": last, "holes": holes})
-
-
-def _parts(items: Sequence[_Item]) -> Iterator[Sequence[_Item]]:
-    return (items[start : start + _AT_ONCE] for start in range(0, len(items), _AT_ONCE))

@@ -15,12 +15,12 @@ from sqlalchemy import ColumnElement, Connection, Integer, Select, Table, and_, 
 from broker.outbox.skews import skew_of
 from broker.outbox.tables import beacon, lease, outbox, outbox_life, parked_control, receipt, receipt_counter, stream
 from broker.outbox.values import ANY_TYPE, BeaconState, Depth, EventFate, KeptRow, Life, OutboxRow, RelayedRow, Types
+from broker.statements import in_parts
 from schemas.errors import Problem
 from schemas.event import digest_of
 from schemas.fates import Fate
 from schemas.names import EventType, is_event_id
 
-_AT_ONCE = 1_000
 _UNSETTLED = outbox.c.settled_at_utc.is_(None)
 _WAITING = and_(outbox.c.relayed_at_utc.is_(None), _UNSETTLED)
 _MEANT = outbox.c.withdrawal.is_(None)  # to be sent as it was accepted
@@ -136,8 +136,8 @@ def _of_types(types: Types) -> list[ColumnElement[bool]]:
 def rows_at(connection: Connection, positions: Sequence[int]) -> list[OutboxRow]:
     """The unsettled rows at these positions, oldest first."""
     rows: list[OutboxRow] = []
-    for start in range(0, len(positions), _AT_ONCE):
-        query = select(*_ROW).where(outbox.c.position.in_(positions[start : start + _AT_ONCE]), _UNSETTLED)
+    for some in in_parts(positions):
+        query = select(*_ROW).where(outbox.c.position.in_(some), _UNSETTLED)
         rows.extend(_to_send(row) for row in connection.execute(query))
     return sorted(rows)
 
@@ -258,8 +258,8 @@ def fates(connection: Connection, event_ids: Sequence[str]) -> list[EventFate]:
         outbox.c.relayed_at_utc,
     )
     found = []
-    for start in range(0, len(event_ids), _AT_ONCE):
-        for row in connection.execute(select(*columns).where(outbox.c.event_id.in_(event_ids[start : start + _AT_ONCE]))):
+    for ids in in_parts(event_ids):
+        for row in connection.execute(select(*columns).where(outbox.c.event_id.in_(ids))):
             problems = tuple(Problem.model_validate(problem) for problem in row.problems or ())
             fate = Fate(row.fate) if row.fate else None
             answered = Fate(row.answered_fate) if row.answered_fate else None

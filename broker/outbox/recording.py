@@ -10,23 +10,21 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
-from typing import Any, TypeVar
+from typing import Any
 
 import structlog
-from sqlalchemy import BigInteger, Connection, Executable, Update, bindparam, case, func, insert, select, update
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import BigInteger, Connection, Update, bindparam, case, func, insert, select, update
 
 from broker.clocks import Skew
 from broker.outbox import skews
 from broker.outbox.tables import UtcInstant, beacon, outbox, receipt, receipt_counter
 from broker.outbox.values import BeaconReturned, BeaconSent, ReceivedReceipt, Recorded, Relayed, Settlement
+from broker.statements import in_parts, insert_missing
 from broker.trust.sealing import unseal_problems
 from schemas.fates import Fate
 
 log = structlog.get_logger()
 
-_Item = TypeVar("_Item")
-_AT_ONCE = 1_000  # rows named in one statement
 _TOLD = 5  # events named in one log line
 _SMALL = 20  # receipts with fewer answers are written row by row: a statement for each receipt costs as much as so many rows
 
@@ -76,7 +74,7 @@ def record_relayed(connection: Connection, relayed: Sequence[Relayed]) -> None:
     """
     for bundle in relayed:
         change = _TOMBSTONES_RELAYED if bundle.tombstones else _EVENTS_RELAYED
-        for positions in _parts(bundle.positions):
+        for positions in in_parts(bundle.positions):
             connection.execute(change, {"positions": positions, "at": bundle.relayed_at_utc, "mark": bundle.mark})
 
 
@@ -142,7 +140,7 @@ def _problems(settlement: Settlement, reply_key: bytes | None) -> list[dict[str,
 
 def _standings(connection: Connection, event_ids: Iterable[str]) -> dict[str, _Standing]:
     found: dict[str, _Standing] = {}
-    for ids in _parts(tuple(event_ids)):
+    for ids in in_parts(tuple(event_ids)):
         for event_id, *rest in connection.execute(_STANDINGS, {"ids": ids}):
             found[event_id] = _Standing(*rest)
     return found
@@ -162,7 +160,7 @@ def _write(connection: Connection, fate: Fate, problems: Any, answered: Sequence
         connection.execute(_answering(fate, one_row=True), rows)
         return
     for each, positions in told:
-        for part in _parts(positions):
+        for part in in_parts(positions):
             connection.execute(_answering(fate, one_row=False), each | {"positions": part})
 
 
@@ -188,13 +186,7 @@ def keep_receipts(connection: Connection, receipts: Sequence[ReceivedReceipt], n
     if not receipts:
         return
     rows = [{"digest": one.digest, "house": one.house, "received_at_utc": now, "jws": one.jws, "raw": one.raw} for one in receipts]
-    connection.execute(_keeping(connection.dialect.name), rows)
-
-
-@lru_cache
-def _keeping(dialect: str) -> Executable:
-    insert_here = postgresql.insert if dialect == "postgresql" else sqlite.insert
-    return insert_here(receipt).on_conflict_do_nothing()
+    connection.execute(insert_missing(receipt, connection.dialect.name), rows)
 
 
 def _tell_withdrawn(settlement: Settlement) -> None:
@@ -260,7 +252,3 @@ def record_beacons(connection: Connection, sent: Sequence[BeaconSent], returned:
         if changed.rowcount == 0 and connection.execute(select(beacon.c.sent_mark).where(here)).first() is None:
             connection.execute(insert(beacon), {"destination": one.destination, **values})
     return measured
-
-
-def _parts(items: Sequence[_Item]) -> Iterable[Sequence[_Item]]:
-    return (items[start : start + _AT_ONCE] for start in range(0, len(items), _AT_ONCE))

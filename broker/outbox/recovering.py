@@ -20,6 +20,7 @@ from broker.outbox.recording import keep_receipts
 from broker.outbox.tables import audit as trail
 from broker.outbox.tables import outbox, outbox_life, recovery, recovery_entry, recovery_head, stream
 from broker.outbox.values import HouseRecovery, Life, RecoveryState, Told
+from broker.statements import insert_missing
 from broker.trust.signing import unb64url
 from schemas.control import Recovered, RecoveryAnswer, StreamHead
 
@@ -250,11 +251,7 @@ def _insert_missing(connection: Connection, table: Table, rows: Iterable[dict[st
     if not listed:
         return 0
     before = _count(connection, table)
-    if connection.dialect.name == "postgresql":
-        from sqlalchemy.dialects.postgresql import insert as insert_here  # noqa: PLC0415 - one of the two dialects
-    else:
-        from sqlalchemy.dialects.sqlite import insert as insert_here  # type: ignore[assignment]  # noqa: PLC0415 - the other one
-    connection.execute(insert_here(table).on_conflict_do_nothing(), listed)
+    connection.execute(insert_missing(table, connection.dialect.name), listed)
     return _count(connection, table) - before
 
 

@@ -17,6 +17,7 @@ from sqlalchemy import Connection, insert, select, update
 from broker.outbox.copy_lines import CopiedEvent
 from broker.outbox.tables import outbox, outbox_life, reissued, stream
 from broker.outbox.values import Life
+from broker.statements import in_parts
 from schemas.event import Event, digest_of
 
 log = structlog.get_logger()
@@ -38,8 +39,8 @@ def restore(connection: Connection, life: Life, events: Iterable[CopiedEvent], n
     result = Restored()
     read = {event.event_id: (event, Event.model_validate(json.loads(event.raw))) for event in events}  # the last line of an id counts
     ids = sorted(read, key=lambda event_id: (read[event_id][1].time, read[event_id][1].sequence))  # as they were accepted
-    for start in range(0, len(ids), _AT_ONCE):
-        part = {event_id: read[event_id] for event_id in ids[start : start + _AT_ONCE]}
+    for some in in_parts(ids, _AT_ONCE):
+        part = {event_id: read[event_id] for event_id in some}
         known, taken = _standing(connection, part)
         rows = []
         for event_id, (copied, event) in part.items():

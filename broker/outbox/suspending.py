@@ -10,10 +10,9 @@ from sqlalchemy import Connection, func, insert, select, update
 from broker.audit import Act, append
 from broker.outbox.reading import destinations
 from broker.outbox.tables import audit, outbox, suspension
+from broker.statements import in_parts
 from broker.suspension import Scope, Suspension
 from schemas.names import Party
-
-_AT_ONCE = 1_000
 
 
 def begin(connection: Connection, begun: Suspension) -> None:
@@ -81,8 +80,8 @@ def held_back(connection: Connection, event_ids: Sequence[str], now: datetime) -
     in_force = [one for one in read(connection) if one.in_force(now)]
     found: set[str] = set()
     columns = (outbox.c.event_id, outbox.c.destination, outbox.c.type)
-    for start in range(0, len(event_ids) if in_force else 0, _AT_ONCE):
-        named = outbox.c.event_id.in_(event_ids[start : start + _AT_ONCE])
+    for ids in in_parts(event_ids if in_force else ()):
+        named = outbox.c.event_id.in_(ids)
         for row in connection.execute(select(*columns).where(named, outbox.c.settled_at_utc.is_(None), outbox.c.withdrawal.is_(None))):
             if any(one.scope.covers(Party.of_urn(row.destination), row.type) for one in in_force):
                 found.add(row.event_id)

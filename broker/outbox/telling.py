@@ -19,6 +19,7 @@ from broker.outbox.engine import reading, writing
 from broker.outbox.stages import COLUMNS, LAST, REACHED, Stage, passed
 from broker.outbox.tables import outbox, receipt
 from broker.outbox.telling_tables import fate_progress, fate_telling, fate_watch
+from broker.statements import in_parts
 
 log = structlog.get_logger()
 
@@ -160,7 +161,7 @@ class Tellings:
     def record(self, done: Sequence[int], later: Mapping[int, datetime], trouble: str | None = None) -> None:
         """Note by number which tellings were taken, and which are to be tried again when; and what stands in the way at all."""
         with writing(self._engine) as connection:
-            for numbers in (done[start : start + _AT_ONCE] for start in range(0, len(done), _AT_ONCE)):
+            for numbers in in_parts(done, _AT_ONCE):
                 connection.execute(delete(fate_telling).where(fate_telling.c.number.in_(numbers)))
             if later:
                 again = update(fate_telling).where(fate_telling.c.number == bindparam("at"))
@@ -221,8 +222,8 @@ def _keep(connection: Connection, found: _Found) -> None:
         connection.execute(
             update(fate_watch).where(fate_watch.c.position == bindparam("at")).values(told=bindparam("reached")), found.reached
         )
-    for start in range(0, len(found.finished), _AT_ONCE):
-        connection.execute(delete(fate_watch).where(fate_watch.c.position.in_(found.finished[start : start + _AT_ONCE])))
+    for positions in in_parts(found.finished, _AT_ONCE):
+        connection.execute(delete(fate_watch).where(fate_watch.c.position.in_(positions)))
     if found.tellings:
         connection.execute(insert(fate_telling), found.tellings)
 

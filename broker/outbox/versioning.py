@@ -13,11 +13,10 @@ from sqlalchemy import Connection, bindparam, select
 
 from broker.outbox.tables import archived_event, outbox
 from broker.outbox.values import Draft, UnnumberedDraft
+from broker.statements import in_parts
 from schemas.content import content_digest
 from schemas.errors import ConflictError, ContentError
 from schemas.limits import VERSIONS
-
-_LOOK_UP = 1_000  # references looked up in one statement
 
 Version = tuple[str, str, int]  # destination, type, version
 
@@ -61,7 +60,7 @@ _KEPT = select(
 def look_up(connection: Connection, references: Sequence[str]) -> dict[str, KeptVersions]:
     """What is kept under each of these references; nothing at all under those that are not in it."""
     kept: dict[str, KeptVersions] = {}
-    for some in _parts(references):
+    for some in in_parts(references):
         for row in connection.execute(_KEPT, {"references": some}):
             one = Kept(row.event_id, row.epoch, row.sequence, row.content_digest, bool(row.withdrawn), row.learned > 0)
             kept.setdefault(row.reference, {}).setdefault((row.destination, row.type, row.version), []).append(one)
@@ -71,7 +70,7 @@ def look_up(connection: Connection, references: Sequence[str]) -> dict[str, Kept
 def archived_of(connection: Connection, references: Sequence[str]) -> set[str]:
     """Those of these references of which versions are in the archive only: what they said is not known here any more."""
     found: set[str] = set()
-    for some in _parts(references):
+    for some in in_parts(references):
         query = select(archived_event.c.reference).where(archived_event.c.reference.in_(some)).distinct()
         found.update(connection.execute(query).scalars())
     return found
@@ -80,16 +79,12 @@ def archived_of(connection: Connection, references: Sequence[str]) -> set[str]:
 def types_of(connection: Connection, references: Sequence[str]) -> dict[str, set[str]]:
     """The types under which each of these references was sent; those that were not are not in it."""
     found: dict[str, set[str]] = {}
-    for some in _parts(references):
+    for some in in_parts(references):
         for table in (outbox, archived_event):
             query = select(table.c.reference, table.c.type).where(table.c.reference.in_(some)).distinct()
             for reference, event_type in connection.execute(query):
                 found.setdefault(reference, set()).add(event_type)
     return found
-
-
-def _parts(references: Sequence[str]) -> Iterator[Sequence[str]]:
-    return (references[start : start + _LOOK_UP] for start in range(0, len(references), _LOOK_UP))
 
 
 def numbered(draft: UnnumberedDraft, kept: Mapping[Version, Sequence[Kept]], *, archived: bool) -> Draft:

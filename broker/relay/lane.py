@@ -39,9 +39,7 @@ log = structlog.get_logger()
 
 OUTSTANDING = 4  # bundles published and not yet confirmed: while so many are, what waits gathers
 OUTSTANDING_AGAIN = 2  # of them, bundles sent again: fresh events keep going
-RECORD_AFTER = timedelta(
-    seconds=1
-)  # so long after its confirm a bundle is recorded whose receipt has not come: sooner, the receipt says it too
+RECORD_AFTER = timedelta(seconds=1)  # a confirm is recorded where no receipt has come so soon, which says the same
 LOOK_FOR_RESENDS = timedelta(seconds=1)
 LOOK_SECONDS = 1.0  # between two looks for what people did: withdrawals
 TOMBSTONE = EventType.WITHDRAWAL.value
